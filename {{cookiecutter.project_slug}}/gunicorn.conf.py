@@ -1,0 +1,80 @@
+"""gunicorn's settings: `gunicorn` without arguments, in this folder, serves the service."""
+
+import gc
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "{{ cookiecutter.project_slug }}.settings")
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+try:
+    settings.SECRET_KEY  # noqa: B018 - the first access loads the settings
+except ImproperlyConfigured as error:
+    sys.exit(str(error))
+
+# Workers share their metrics through files here; prometheus_client reads the name when imported.
+if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-")
+
+wsgi_app = "{{ cookiecutter.project_slug }}.wsgi:application"
+bind = f"0.0.0.0:{settings.PORT}"
+worker_class = "gthread"
+# Without Redis each worker would count and cache for itself.
+workers = settings.WEB_CONCURRENCY if settings.REDIS_URL else 1
+threads = settings.WEB_THREADS
+graceful_timeout = settings.GRACEFUL_TIMEOUT
+keepalive = 75  # longer than a proxy keeps an idle connection, so that the proxy closes it first
+preload_app = True
+# Workers' heartbeats are files: on a disk they would stop when it stalls.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+control_socket_disable = True
+logger_class = "{{ cookiecutter.project_slug }}.runtime.logging.gunicorn.Logger"
+accesslog = "-"
+
+
+def on_starting(server: Any) -> None:
+    """Refuse to start on a busy operations port, which workers would silently share."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", settings.OPS_PORT))
+        except OSError as error:
+            sys.exit(f"OPS_PORT: {settings.OPS_PORT} is not free: {error.strerror}.")
+
+
+def when_ready(server: Any) -> None:
+    """Keep what was loaded out of the collector, so that workers share its memory."""
+    if not settings.REDIS_URL:
+        server.log.warning(
+            "REDIS_URL is not set: cache and throttles live in this one process and cacheops is"
+            " off, which is for development only."
+        )
+    gc.collect()
+    gc.freeze()
+
+
+def post_worker_init(worker: Any) -> None:
+    """Answer probes from each worker."""
+    from {{ cookiecutter.project_slug }}.runtime import ops
+
+    ops.start(settings.OPS_PORT, draining=lambda: not worker.alive)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Forget the gauges of a worker that is gone."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)
+
+
+def on_exit(server: Any) -> None:
+    """Leave no files behind."""
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

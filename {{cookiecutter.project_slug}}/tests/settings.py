@@ -1,0 +1,12 @@
+"""The service's settings for tests: the same on every machine, whatever .env says."""
+
+import os
+
+for _name in [name for name in os.environ if name.startswith(("THROTTLE_", "LOG_"))]:
+    del os.environ[_name]
+os.environ.update(ENV_FILE=os.devnull, DEBUG="true", CACHE_KEY_PREFIX="tests")
+
+from {{ cookiecutter.project_slug }}.settings import *  # noqa: E402, F403
+
+# Hashing passwords is slow on purpose, which no test needs.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

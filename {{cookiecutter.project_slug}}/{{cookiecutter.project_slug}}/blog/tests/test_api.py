@@ -1,0 +1,88 @@
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.urls import reverse
+
+from ..models import Author, Blog
+
+
+def test_list_pages_through_the_newest_first(api, author):
+    for number in range(21):
+        Blog.objects.create(author=author, title=f"Blog {number}", body="")
+
+    first = api.get("/api/blogs/").json()
+    second = api.get(first["next"]).json()
+
+    assert first["count"] == 21
+    assert [blog["title"] for blog in first["results"]] == [f"Blog {n}" for n in range(20, 0, -1)]
+    assert [blog["title"] for blog in second["results"]] == ["Blog 0"]
+
+
+def test_list_can_be_limited_to_an_author(api, blog):
+    other = Blog.objects.create(author=Author.objects.create(name="Grace"), title="B", body="")
+
+    answer = api.get("/api/blogs/", {"author": other.author_id}).json()
+
+    assert [found["id"] for found in answer["results"]] == [other.pk]
+
+
+@pytest.mark.parametrize("author_id", ["x", "-1", "1.5", "", "\u0663", "9" * 30])
+def test_an_author_that_is_no_id_is_refused_by_name(api, db, author_id):
+    answer = api.get("/api/blogs/", {"author": author_id})
+
+    assert answer.status_code == 400
+    assert answer.json() == {"author": f"{author_id!r} is not the id of an author."}
+
+
+def test_detail(api, blog):
+    answer = api.get(f"/api/blogs/{blog.pk}/")
+
+    assert answer.status_code == 200
+    assert answer.json().items() >= {"id": blog.pk, "title": "First", "author_name": "Ada"}.items()
+    assert api.get(f"/api/blogs/{blog.pk + 1}/").status_code == 404
+
+
+def test_create_update_and_delete(editor, author):
+    created = editor.post("/api/blogs/", {"author": author.pk, "title": "New", "body": "Text"})
+    url = f"/api/blogs/{created.json()['id']}/"
+
+    assert created.status_code == 201
+    assert editor.patch(url, {"title": "Newer"}).json()["title"] == "Newer"
+    assert editor.get(url).json()["title"] == "Newer"
+    assert editor.delete(url).status_code == 204
+    assert editor.get(url).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_only_who_was_given_the_right_may_write(api, blog, method):
+    url = "/api/blogs/" if method == "post" else f"/api/blogs/{blog.pk}/"
+    body = {"author": blog.author_id, "title": "Changed", "body": ""}
+
+    assert getattr(api, method)(url, body).status_code == 401
+    api.force_authenticate(get_user_model().objects.create_user("reader"))
+    assert getattr(api, method)(url, body).status_code == 403
+    blog.refresh_from_db()
+    assert blog.title == "First"
+    assert Blog.objects.count() == 1
+
+
+def test_authors(api, editor):
+    created = editor.post("/api/authors/", {"name": "Grace"})
+
+    assert created.status_code == 201
+    assert [author["name"] for author in api.get("/api/authors/").json()["results"]] == ["Grace"]
+    assert api.get(f"/api/authors/{created.json()['id']}/").json()["name"] == "Grace"
+
+
+def test_sample_blogs_are_loaded_once(db, capsys):
+    call_command("load_blogs")
+    call_command("load_blogs")
+
+    assert Blog.objects.count() == 6
+    assert capsys.readouterr().out == "Loaded 6 blogs.\nThere are blogs already.\n"
+
+
+@pytest.mark.parametrize("page", ["blog_blog", "blog_author"])
+def test_admin_pages(editor, blog, page):
+    assert editor.get(reverse(f"admin:{page}_changelist")).status_code == 200
+    assert editor.get(reverse(f"admin:{page}_add")).status_code == 200

@@ -1,0 +1,92 @@
+"""The example's API. Lists and details are answered from the cache (docs/caching.md)."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import generics
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from ..runtime.caching import cached_payload
+from ..runtime.logging import log_event
+from ..runtime.throttling.throttles import ScopedRateThrottle
+from .models import Author, Blog
+from .serializers import AuthorSerializer, BlogSerializer
+
+
+@extend_schema_view(
+    get=extend_schema(
+        parameters=[
+            OpenApiParameter("author", OpenApiTypes.INT, description="Only this author's blogs.")
+        ]
+    )
+)
+class BlogApiView(generics.ListCreateAPIView[Blog]):
+    """The newest blogs first; `?author=1` for one author's."""
+
+    serializer_class = BlogSerializer
+    throttle_classes = [ScopedRateThrottle]
+    throttle_scope = "blog_limit"
+
+    def get_queryset(self) -> QuerySet[Blog]:
+        blogs = Blog.objects.select_related("author")
+        author = self.request.query_params.get("author")
+        if author is None:
+            return blogs
+        if not (author.isascii() and author.isdigit() and len(author) < 19):
+            raise ValidationError({"author": f"{author!r} is not the id of an author."})
+        return blogs.filter(author_id=int(author))
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        answer = super().list
+        return cached_payload(
+            request, lambda: answer(request, *args, **kwargs).data, depends_on=[Blog, Author]
+        )
+
+    def perform_create(self, serializer: Any) -> None:
+        blog = serializer.save()
+        log_event("blog_created", {"id": blog.pk, "author": blog.author_id})
+
+
+class BlogDetailApiView(generics.RetrieveUpdateDestroyAPIView[Blog]):
+    """One blog."""
+
+    queryset = Blog.objects.select_related("author")
+    serializer_class = BlogSerializer
+    throttle_classes = [ScopedRateThrottle]
+    throttle_scope = "blog_limit"
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        answer = super().retrieve
+        return cached_payload(
+            request,
+            lambda: answer(request, *args, **kwargs).data,
+            depends_on=[Blog.objects.filter(pk=self.kwargs["pk"]), Author],
+        )
+
+
+class AuthorApiView(generics.ListCreateAPIView[Author]):
+    """All authors by name."""
+
+    queryset = Author.objects.all()
+    serializer_class = AuthorSerializer
+    throttle_classes = [ScopedRateThrottle]
+    throttle_scope = "author_limit"
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        answer = super().list
+        return cached_payload(
+            request, lambda: answer(request, *args, **kwargs).data, depends_on=[Author]
+        )
+
+
+class AuthorDetailApiView(generics.RetrieveUpdateDestroyAPIView[Author]):
+    """One author; deleting an author deletes the blogs too."""
+
+    queryset = Author.objects.all()
+    serializer_class = AuthorSerializer
+    throttle_classes = [ScopedRateThrottle]
+    throttle_scope = "author_limit"

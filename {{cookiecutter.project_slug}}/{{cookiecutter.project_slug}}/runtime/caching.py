@@ -1,0 +1,179 @@
+"""Caching: Django's backend, the client of cacheops, and cached payloads for API answers."""
+
+import logging
+import platform
+import re
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any, TypeVar, cast
+
+import django
+import redis
+from cacheops import cached_as
+from django.conf import settings
+from django.core.cache.backends.base import DEFAULT_TIMEOUT
+from django.core.cache.backends.redis import RedisCache as DjangoRedisCache
+from django.core.cache.backends.redis import RedisCacheClient
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from rest_framework.response import Response
+
+from .redis import OutageLog, connection_options
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class _Client(RedisCacheClient):
+    """Django's client, which keeps its `redis.Redis`: building one costs more than a GET."""
+
+    @cached_property
+    def _redis(self) -> redis.Redis:
+        pool = cast("Any", self)._get_connection_pool(write=True)
+        return redis.Redis(connection_pool=pool)
+
+    def get_client(self, key: Any = None, *, write: bool = False) -> redis.Redis:
+        return self._redis
+
+    def delete_pattern(self, pattern: str) -> None:
+        for key in self._redis.scan_iter(match=pattern, count=1000):
+            self._redis.unlink(key)
+
+
+class RedisCache(DjangoRedisCache):
+    """Django's cache on Redis, of which an outage costs speed and nothing else.
+
+    While Redis does not answer, reads are misses and writes do nothing. `clear()` removes this
+    cache's keys only, for other caches and cacheops may share the database.
+    """
+
+    _outage = OutageLog("The cache's Redis")
+
+    def __init__(self, server: str, params: dict[str, Any]) -> None:
+        options = {**connection_options(server), **params.get("OPTIONS", {})}
+        super().__init__(server, {**params, "OPTIONS": options})
+        self._class = _Client
+
+    def _try(self, call: Callable[[], T], fallback: T) -> T:
+        try:
+            result = call()
+        except redis.RedisError as error:
+            self._outage.failed(error)
+            return fallback
+        self._outage.succeeded()
+        return result
+
+    def add(
+        self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
+    ) -> bool:
+        return self._try(lambda: super(RedisCache, self).add(key, value, timeout, version), False)
+
+    def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
+        return self._try(lambda: super(RedisCache, self).get(key, default, version), default)
+
+    def set(
+        self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
+    ) -> None:
+        self._try(lambda: super(RedisCache, self).set(key, value, timeout, version), None)
+
+    def touch(self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
+        return self._try(lambda: super(RedisCache, self).touch(key, timeout, version), False)
+
+    def delete(self, key: Any, version: int | None = None) -> bool:
+        return self._try(lambda: super(RedisCache, self).delete(key, version), False)
+
+    def get_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
+        return self._try(lambda: super(RedisCache, self).get_many(keys, version), {})
+
+    def has_key(self, key: Any, version: int | None = None) -> bool:
+        return self._try(lambda: super(RedisCache, self).has_key(key, version), False)
+
+    def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
+        return self._try(lambda: super(RedisCache, self).incr(key, delta, version), delta)
+
+    def set_many(
+        self,
+        data: dict[Any, Any],
+        timeout: Any = DEFAULT_TIMEOUT,
+        version: int | None = None,
+    ) -> list[Any]:
+        return self._try(
+            lambda: super(RedisCache, self).set_many(data, timeout, version), list(data)
+        )
+
+    def delete_many(self, keys: Iterable[Any], version: int | None = None) -> None:
+        self._try(lambda: super(RedisCache, self).delete_many(keys, version), None)
+
+    def clear(self) -> None:
+        # Django's keys are prefix:version:key; the prefix may hold what is special in a pattern.
+        pattern = re.sub(r"([][*?\\])", r"\\\1", self.key_prefix) + ":[0-9]*:*"
+        client: Any = self._cache
+        self._try(lambda: client.delete_pattern(pattern), None)
+
+
+class CacheopsClient(redis.Redis):
+    """The Redis client of cacheops, which degrades: a read that fails is a miss."""
+
+    _outage = OutageLog("cacheops' Redis")
+
+    @classmethod
+    def from_url(cls, url: str, **kwargs: Any) -> redis.Redis:
+        return super().from_url(url, **connection_options(url), **kwargs)
+
+    def get(self, name: Any) -> Any:
+        # cacheops' @cached reads with this, outside of its own handling of failures.
+        try:
+            return super().get(name)
+        except redis.RedisError as error:
+            self._outage.failed(error)
+            return None
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        result = super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        self._outage.succeeded()
+        return result
+
+
+def cacheops_prefix(query: object) -> str:
+    """Keep apart what must not be read by another service, release of Django or of Python.
+
+    INSIDEOUT keys have a form of their own, so the mode is part of the prefix too.
+    """
+    python = ".".join(platform.python_version_tuple()[:2])
+    mode = "io" if settings.CACHEOPS_INSIDEOUT else "std"
+    return f"{settings.CACHE_KEY_PREFIX}:cacheops:{mode}:dj{django.__version__}:py{python}:"
+
+
+def cached_payload(
+    request: HttpRequest,
+    compute: Callable[[], T],
+    *,
+    depends_on: Iterable[type[Model] | QuerySet[Any]],
+    timeout: int | None = None,
+) -> Response:
+    """Answer with a serialized payload from the cache, or compute and remember it.
+
+    The payload is kept for the request's full URL and dropped as soon as anything it depends on
+    is saved or deleted. It is shared by everyone who may see the view, so it must be the same for
+    all of them.
+
+    Args:
+        request: what is asked for; authentication, permissions and throttles have already run.
+        compute: returns the payload, as plain data.
+        depends_on: the models or querysets whose changes make the payload stale.
+        timeout: seconds to keep it; the smallest of the models' CACHEOPS timeouts when None.
+
+    Returns:
+        A 200 whose Cache-Status header (RFC 9211) says whether it was a hit.
+    """
+    computed = False
+
+    def remember() -> T:
+        nonlocal computed
+        computed = True
+        return compute()
+
+    key = f"{request.method} {request.build_absolute_uri()}"
+    payload = cached_as(*depends_on, timeout=timeout, extra=key)(remember)()
+    outcome = "hit" if not computed else "fwd=miss" if settings.CACHEOPS_ENABLED else "fwd=bypass"
+    return Response(payload, headers={"Cache-Status": f"{settings.SERVICE_NAME}; {outcome}"})

@@ -1,0 +1,6 @@
+"""JSON logs that can be followed from a client's request to the line that explains it."""
+
+from .context import get_current_user_id
+from .events import log_event
+
+__all__ = ["get_current_user_id", "log_event"]

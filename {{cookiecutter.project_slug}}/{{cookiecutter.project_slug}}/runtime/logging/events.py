@@ -1,0 +1,21 @@
+"""Events: log lines that programs read, each with a name and data."""
+
+import logging
+from typing import Any
+
+
+def log_event(
+    event_name: str, log_data: Any, logging_module: str = "django_default", level: str = "INFO"
+) -> None:
+    """Log an event as the fields `ev` and `data`, and `uid` when a user is signed in.
+
+    Args:
+        event_name: what happened, such as "blog_published".
+        log_data: anything; what JSON cannot express is written as text.
+        logging_module: the logger's name, whose level LOGGING in the settings may set.
+        level: a level's name; one that does not exist counts as INFO.
+    """
+    number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    logging.getLogger(logging_module).log(
+        number, event_name, extra={"ev": event_name, "data": log_data}, stacklevel=2
+    )

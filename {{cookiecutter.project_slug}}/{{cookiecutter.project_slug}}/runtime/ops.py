@@ -1,0 +1,70 @@
+"""The operations port: probes and metrics, apart from the service's own port.
+
+A thread in each worker answers, so a probe gets its answer while every request thread is busy,
+and neither ALLOWED_HOSTS nor the redirect to HTTPS meets it.
+"""
+
+import json
+import socket
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from .health import readiness
+from .metrics import exposition
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, port: int, draining: Callable[[], bool]) -> None:
+        self.draining = draining
+        super().__init__(("", port), _Handler)
+
+    def server_bind(self) -> None:
+        # Every worker listens on the one port, and the kernel picks who answers.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = 5
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path in {"/livez", "/startupz"}:
+            self._answer(200, b'{"status": "ok"}')
+        elif path == "/readyz":
+            ready, body = readiness(draining=self.server.draining())
+            self._answer(200 if ready else 503, json.dumps(body).encode())
+        elif path == "/metrics":
+            self._answer(200, exposition(), CONTENT_TYPE_LATEST)
+        else:
+            self._answer(404, b'{"status": "not found"}')
+
+    def _answer(self, status: int, body: bytes, content_type: str = "application/json") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Probes come every few seconds and say nothing: they are not logged."""
+
+
+def start(port: int, *, draining: Callable[[], bool]) -> None:
+    """Serve the operations port from a daemon thread of this process.
+
+    Args:
+        port: TCP port, shared with the other workers.
+        draining: tells whether this process is shutting down.
+
+    Raises:
+        OSError: the port is taken by someone else.
+    """
+    server = _Server(port, draining)
+    threading.Thread(target=server.serve_forever, name="ops", daemon=True).start()

@@ -1,0 +1,53 @@
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.utils import OperationalError
+
+from .. import health
+
+
+@pytest.fixture
+def new_process(monkeypatch):
+    """Begin without what an earlier probe found out, and keep the test's connection."""
+    monkeypatch.setattr(health, "_migrated", False)
+    monkeypatch.setattr(connection, "close", lambda: None)
+
+
+@pytest.mark.django_db
+def test_ready_when_migrated(new_process):
+    ready, body = health.readiness(draining=False)
+
+    assert ready
+    assert body.items() >= {"status": "ready", "migrated": True, "database": "ok"}.items()
+
+
+@pytest.mark.django_db
+def test_not_ready_while_a_migration_waits(new_process, monkeypatch):
+    monkeypatch.setattr(MigrationExecutor, "migration_plan", lambda *args: ["pending"])
+
+    ready, body = health.readiness(draining=False)
+
+    assert not ready
+    assert body["migrated"] is False
+
+
+@pytest.mark.django_db
+def test_a_database_that_goes_away_is_reported_and_does_not_gate(new_process, monkeypatch):
+    health.readiness(draining=False)
+
+    def refuse():
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(connection, "cursor", refuse)
+    ready, body = health.readiness(draining=False)
+
+    assert ready
+    assert body["database"] == "unreachable"
+
+
+@pytest.mark.django_db
+def test_not_ready_while_draining(new_process):
+    ready, body = health.readiness(draining=True)
+
+    assert not ready
+    assert body["status"] == "draining"

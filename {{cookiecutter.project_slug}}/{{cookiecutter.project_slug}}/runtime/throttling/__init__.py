@@ -1,0 +1,1 @@
+"""Per-scope throttles whose rates come from the environment (docs/throttling.md)."""

@@ -1,0 +1,325 @@
+"""Settings, top to bottom: what the environment says, then what follows from it.
+
+README.md has the table of variables. A wrong value stops the start with one line per variable.
+"""
+
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from csp.constants import NONE, SELF
+from environs import validate
+
+from .runtime.environment import Environment
+from .runtime.redis import validate_redis_url
+from .runtime.throttling.rates import rates_from_environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+_pyproject = tomllib.loads((BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))
+SERVICE_NAME: str = _pyproject["project"]["name"]
+SERVICE_VERSION: str = _pyproject["project"]["version"]
+SERVICE_TITLE: str = _pyproject["tool"]["service"]["title"]
+SERVICE_DESCRIPTION: str = _pyproject["project"]["description"]
+
+# --- The environment --------------------------------------------------------------------------
+
+env = Environment()
+env.read_env(BASE_DIR / env.str("ENV_FILE", ".env"), recurse=False)
+
+DEVELOPMENT_SECRET_KEY = "only-for-development-and-refused-when-debug-is-off"  # noqa: S105
+_log_level = validate.OneOf(
+    ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], error="Must be one of: {choices}."
+)
+_port = validate.Range(1, 65535)
+_positive = validate.Range(min=1)
+
+DEBUG = env.bool("DEBUG", False)
+SECRET_KEY = env.str("SECRET_KEY", DEVELOPMENT_SECRET_KEY if DEBUG else "")
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", [])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
+CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", [])
+NUM_PROXIES = env.int("NUM_PROXIES", 0, validate=validate.Range(min=0))
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", not DEBUG and bool(NUM_PROXIES))
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", 0 if DEBUG else 31_536_000)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", False)
+SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", False)
+
+_database: Any = env.dj_db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
+
+REDIS_URL = env.str("REDIS_URL", "", validate=validate_redis_url)
+CACHEOPS_REDIS_URL = env.str("CACHEOPS_REDIS_URL", REDIS_URL, validate=validate_redis_url)
+THROTTLING_REDIS_URL = env.str("THROTTLING_REDIS_URL", REDIS_URL, validate=validate_redis_url)
+REDIS_SOCKET_TIMEOUT = env.float(
+    "REDIS_SOCKET_TIMEOUT", 0.25, validate=validate.Range(min=0, min_inclusive=False)
+)
+REDIS_CA_CERT = env.str("REDIS_CA_CERT", "")
+CACHE_KEY_PREFIX = env.str("CACHE_KEY_PREFIX", SERVICE_NAME, validate=validate.Length(min=1))
+
+THROTTLE_RATES = rates_from_environment(
+    env,
+    defaults={
+        # Signing in, which someone may try to guess their way through.
+        "login": "10/minute",
+{%- if cookiecutter.example_app == "yes" %}
+        # Every view that names a scope shares it: the list and the detail of blogs count together.
+        "blog_limit": "100/hour",
+        "author_limit": "100/hour",
+{%- endif %}
+    },
+)
+
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO", validate=_log_level)
+LOG_FORMAT = env.str("LOG_FORMAT", "json", validate=validate.OneOf(["json", "console"]))
+LOG_STREAM = env.str("LOG_STREAM", "stdout", validate=validate.OneOf(["stdout", "stderr"]))
+# LOG_LEVEL_DJANGO__DB__BACKENDS=DEBUG sets the level of the logger django.db.backends.
+_log_levels = {
+    name.removeprefix("LOG_LEVEL_").lower().replace("__", "."): env.str(name, validate=_log_level)
+    for name in env.variables("LOG_LEVEL_")
+}
+
+WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", 2, validate=_positive)
+WEB_THREADS = env.int("WEB_THREADS", 4, validate=_positive)
+GRACEFUL_TIMEOUT = env.int("GRACEFUL_TIMEOUT", 30, validate=_positive)
+PORT = env.int("PORT", 8000, validate=_port)
+OPS_PORT = env.int("OPS_PORT", 8001, validate=_port)
+
+if not DEBUG:
+    if SECRET_KEY == DEVELOPMENT_SECRET_KEY or len(SECRET_KEY) < 50:
+        env.reject("SECRET_KEY", "Must be secret and at least 50 characters while DEBUG is off.")
+    if not ALLOWED_HOSTS or "*" in ALLOWED_HOSTS:
+        env.reject("ALLOWED_HOSTS", "Must list the host names served, not '*', while DEBUG is off.")
+if PORT == OPS_PORT:
+    env.reject("OPS_PORT", "Must differ from PORT.")
+env.seal()
+
+# --- Applications -----------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "{{ cookiecutter.project_slug }}.users",
+{%- if cookiecutter.example_app == "yes" %}
+    "{{ cookiecutter.project_slug }}.blog",
+{%- endif %}
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "cacheops",
+    "corsheaders",
+    "csp",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "knox",
+    "rest_framework",
+]
+
+MIDDLEWARE = [
+    # The outermost, so that every answer and every log line has the request's id.
+    "{{ cookiecutter.project_slug }}.runtime.logging.middleware.RequestContextMiddleware",
+    "{{ cookiecutter.project_slug }}.runtime.metrics.MetricsMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "{{ cookiecutter.project_slug }}.urls"
+WSGI_APPLICATION = "{{ cookiecutter.project_slug }}.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [Path(__file__).parent / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Database ---------------------------------------------------------------------------------
+
+DATABASES = {"default": _database}
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    _database["OPTIONS"] = {
+        # Writers queue instead of failing, and readers never wait for them.
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        "timeout": 20,
+    }
+elif _database["ENGINE"] == "django.db.backends.postgresql":
+    _database.setdefault("OPTIONS", {}).setdefault(
+        # Each process opens its own pool after the fork: a connection for each request thread and
+        # one for the probes.
+        "pool",
+        {"min_size": 0, "max_size": WEB_THREADS + 1, "timeout": 10},
+    )
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Caching (docs/caching.md) ----------------------------------------------------------------
+
+if REDIS_URL:
+    CACHES: dict[str, dict[str, Any]] = {
+        "default": {
+            "BACKEND": "{{ cookiecutter.project_slug }}.runtime.caching.RedisCache",
+            "LOCATION": REDIS_URL,
+            "KEY_PREFIX": CACHE_KEY_PREFIX,
+        }
+    }
+else:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+CACHES["throttling"] = {**CACHES["default"]}
+if THROTTLING_REDIS_URL:
+    CACHES["throttling"] |= {
+        "BACKEND": "{{ cookiecutter.project_slug }}.runtime.caching.RedisCache",
+        "LOCATION": THROTTLING_REDIS_URL,
+        "KEY_PREFIX": f"{CACHE_KEY_PREFIX}:throttling",
+    }
+
+CACHEOPS_ENABLED = bool(CACHEOPS_REDIS_URL)
+CACHEOPS_REDIS = CACHEOPS_REDIS_URL or "redis://localhost"
+CACHEOPS_CLIENT_CLASS = "{{ cookiecutter.project_slug }}.runtime.caching.CacheopsClient"
+CACHEOPS_PREFIX = "{{ cookiecutter.project_slug }}.runtime.caching.cacheops_prefix"
+CACHEOPS_DEGRADE_ON_FAILURE = True
+# Without it, a key that Redis evicts takes the invalidation of others with it.
+CACHEOPS_INSIDEOUT = True
+CACHEOPS = {
+    # Any User.objects.get() for 15 minutes, which includes .first(), .last(), request.user and
+    # following a foreign key to a user.
+    "users.user": {"ops": "get", "timeout": 60 * 15},
+    # All gets and fetches of django.contrib.auth's other models for an hour.
+    "auth.*": {"ops": {"fetch", "get"}, "timeout": 60 * 60},
+{%- if cookiecutter.example_app == "yes" %}
+    # Nothing by itself: the views cache what they have serialized (cached_payload).
+    "blog.*": {"ops": (), "timeout": 60 * 10},
+{%- endif %}
+}
+
+# --- The API ----------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "knox.auth.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "rest_framework.permissions.DjangoModelPermissionsOrAnonReadOnly",
+    ],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
+    "PAGE_SIZE": 20,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_RATES": THROTTLE_RATES,
+    "NUM_PROXIES": NUM_PROXIES,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+REST_KNOX = {"TOKEN_TTL": timedelta(hours=10), "TOKEN_LIMIT_PER_USER": None}
+SPECTACULAR_SETTINGS = {
+    "TITLE": SERVICE_TITLE,
+    "DESCRIPTION": SERVICE_DESCRIPTION,
+    "VERSION": SERVICE_VERSION,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+# --- Users ------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "users.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# --- Security ---------------------------------------------------------------------------------
+
+if NUM_PROXIES:
+    # Only a proxy may say that the client came by HTTPS; without one, the header is the client's.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = not DEBUG
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+# Subdomains and the browsers' preload list bind hosts that this service knows nothing of, so both
+# are for their owner to switch on (SECURE_HSTS_INCLUDE_SUBDOMAINS, SECURE_HSTS_PRELOAD).
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+CORS_EXPOSE_HEADERS = ["RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"]
+
+# --- Static files and languages ---------------------------------------------------------------
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [Path(__file__).parent / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    # In production collectstatic has made compressed copies under names that browsers may keep.
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+# --- Logging (docs/logging.md) ----------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {
+            "()": "{{ cookiecutter.project_slug }}.runtime.logging.formatter.JsonFormatter",
+            "service": SERVICE_NAME,
+            "version": SERVICE_VERSION,
+        },
+        "console": {"format": "%(asctime)s %(levelname)-8s %(name)s: %(message)s"},
+    },
+    "handlers": {
+        "stream": {
+            "class": "logging.StreamHandler",
+            "stream": f"ext://sys.{LOG_STREAM}",
+            "formatter": LOG_FORMAT,
+        },
+    },
+    "root": {"handlers": ["stream"], "level": LOG_LEVEL},
+    "loggers": {
+        "django": {"handlers": [], "level": LOG_LEVEL},
+        "django.server": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
+        # log_event's default.
+        "django_default": {"level": "INFO"},
+        **{name: {"level": level} for name, level in _log_levels.items()},
+    },
+}

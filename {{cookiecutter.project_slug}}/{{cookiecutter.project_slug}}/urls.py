@@ -1,0 +1,29 @@
+from csp.constants import SELF, UNSAFE_INLINE
+from csp.decorators import csp_update
+from django.conf import settings
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import TemplateView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+admin.site.site_header = admin.site.site_title = settings.SERVICE_TITLE
+
+# Swagger UI writes style elements; its scripts come from this service (the sidecar package).
+docs = csp_update({"style-src": [SELF, UNSAFE_INLINE]})(
+    SpectacularSwaggerSplitView.as_view(url_name="schema")
+)
+landing_page = TemplateView.as_view(
+    template_name="index.html",
+    extra_context={"title": settings.SERVICE_TITLE, "description": settings.SERVICE_DESCRIPTION},
+)
+
+urlpatterns = [
+    path("", landing_page, name="index"),
+    path("admin/", admin.site.urls),
+    path("api/", include("{{ cookiecutter.project_slug }}.users.urls")),
+{%- if cookiecutter.example_app == "yes" %}
+    path("api/", include("{{ cookiecutter.project_slug }}.blog.urls")),
+{%- endif %}
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", docs, name="docs"),
+]

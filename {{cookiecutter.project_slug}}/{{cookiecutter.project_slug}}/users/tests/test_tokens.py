@@ -1,0 +1,64 @@
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+from knox.models import AuthToken
+
+from ...runtime.throttling.throttles import ScopedRateThrottle
+
+CREDENTIALS = {"username": "ada", "password": "correct horse battery staple"}
+
+
+@pytest.fixture
+def user(db):
+    return get_user_model().objects.create_user(**CREDENTIALS)
+
+
+@pytest.fixture
+def token(api, user):
+    return api.post("/api/token/", CREDENTIALS).json()["token"]
+
+
+def test_a_token_is_issued_for_a_password_and_kept_as_a_hash(api, user):
+    answer = api.post("/api/token/", CREDENTIALS)
+
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.json()["token"] not in str(AuthToken.objects.values().get())
+    user.refresh_from_db()
+    assert user.last_login is not None
+
+
+def test_a_wrong_password_gives_none(api, user):
+    answer = api.post("/api/token/", {**CREDENTIALS, "password": "guess"})
+
+    assert answer.status_code == 400
+    assert not AuthToken.objects.exists()
+
+
+def test_a_token_revokes_itself(api, token):
+    api.credentials(HTTP_AUTHORIZATION=f"Token {token}")
+
+    assert api.delete("/api/token/").status_code == 204
+    assert not AuthToken.objects.exists()
+    assert api.delete("/api/token/").status_code == 401
+
+
+def test_revoking_takes_a_token(api, user):
+    assert api.delete("/api/token/").status_code == 401
+
+
+def test_an_expired_token_is_refused(api, token):
+    AuthToken.objects.update(expiry=timezone.now() - timedelta(seconds=1))
+    api.credentials(HTTP_AUTHORIZATION=f"Token {token}")
+
+    assert api.delete("/api/token/").status_code == 401
+
+
+def test_guessing_is_throttled(api, user, monkeypatch):
+    monkeypatch.setitem(ScopedRateThrottle.THROTTLE_RATES, "login", "2/minute")
+    wrong = {**CREDENTIALS, "password": "guess"}
+
+    assert [api.post("/api/token/", wrong).status_code for _ in range(3)] == [400, 400, 429]
+    assert api.post("/api/token/", CREDENTIALS).status_code == 429

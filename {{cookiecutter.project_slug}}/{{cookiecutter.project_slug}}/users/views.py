@@ -1,0 +1,46 @@
+"""Tokens: hashed in the database, expiring, and revocable."""
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from drf_spectacular.utils import extend_schema
+from knox.auth import TokenAuthentication
+from knox.models import AuthToken
+from rest_framework import status
+from rest_framework.authtoken.serializers import AuthTokenSerializer
+from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from ..runtime.throttling.throttles import ScopedRateThrottle
+from .serializers import TokenSerializer
+
+
+class TokenApiView(APIView):
+    """`POST` a username and password for a token; `DELETE` with a token revokes that token.
+
+    Send it as `Authorization: Token <token>`.
+    """
+
+    authentication_classes = [TokenAuthentication]
+    throttle_classes = [ScopedRateThrottle]
+    throttle_scope = "login"
+
+    def get_permissions(self) -> list[AllowAny | IsAuthenticated]:
+        return [AllowAny() if self.request.method == "POST" else IsAuthenticated()]
+
+    @extend_schema(request=AuthTokenSerializer, responses=TokenSerializer, auth=[])
+    def post(self, request: Request) -> Response:
+        credentials = AuthTokenSerializer(data=request.data, context={"request": request})
+        credentials.is_valid(raise_exception=True)
+        user = credentials.validated_data["user"]
+        token, text = AuthToken.objects.create(user)
+        user_logged_in.send(sender=get_user_model(), request=request, user=user)
+        answer = TokenSerializer({"token": text, "expiry": token.expiry})
+        return Response(answer.data, headers={"Cache-Control": "no-store"})
+
+    @extend_schema(request=None, responses={204: None})
+    def delete(self, request: Request) -> Response:
+        request.auth.delete()
+        user_logged_out.send(sender=get_user_model(), request=request, user=request.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
