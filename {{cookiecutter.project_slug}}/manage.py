@@ -4,9 +4,11 @@
 import os
 import sys
 
+SETTINGS = "{{ cookiecutter.project_slug }}.settings"
+
 
 def main() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "{{ cookiecutter.project_slug }}.settings")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", SETTINGS)
     # A command's output belongs to stdout, so its log goes to stderr.
     os.environ.setdefault("LOG_STREAM", "stderr")
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from {{ cookiecutter.project_slug }} import settings as settings_module
+
 ROOT = Path(__file__).parent.parent
 PRODUCTION = {"ALLOWED_HOSTS": "api.example.com", "SECRET_KEY": "0123456789-abcdefghij" * 3}
 WRONG = {
@@ -103,3 +105,11 @@ def test_secrets_may_be_files(tmp_path):
         PRODUCTION["SECRET_KEY"],
         ["api.example.com"],
     ]
+
+
+def test_the_readme_documents_every_variable():
+    names = {name for name in settings_module.env.dump() if not name.startswith("LOG_LEVEL_")}
+    table = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert len(names) > 20
+    assert [name for name in sorted(names) if f"| `{name}` |" not in table] == []

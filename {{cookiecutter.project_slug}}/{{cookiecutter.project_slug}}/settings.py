@@ -301,7 +301,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "json": {
-            "()": "{{ cookiecutter.project_slug }}.runtime.logging.formatter.JsonFormatter",
+            "()": "{{ cookiecutter.project_slug }}.runtime.logging.JsonFormatter",
             "service": SERVICE_NAME,
             "version": SERVICE_VERSION,
         },

@@ -2,5 +2,6 @@
 
 from .context import get_current_user_id
 from .events import log_event
+from .formatter import JsonFormatter
 
-__all__ = ["get_current_user_id", "log_event"]
+__all__ = ["JsonFormatter", "get_current_user_id", "log_event"]

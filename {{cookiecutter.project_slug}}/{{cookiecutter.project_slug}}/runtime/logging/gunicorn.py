@@ -1,5 +1,6 @@
 """gunicorn's logger: the same handlers and JSON lines as the rest of the service."""
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ class Logger(GunicornLogger):
     def setup(self, cfg: Any) -> None:
         self.cfg = cfg
         configure_logging(settings.LOGGING_CONFIG, settings.LOGGING)
+        logging.captureWarnings(True)
         for logger in (self.error_log, self.access_log):
             logger.handlers.clear()
             logger.propagate = True

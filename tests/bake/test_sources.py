@@ -1,0 +1,112 @@
+"""A template fetched in any way gives the same service, and cruft keeps a service up to date."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import cruft
+import pytest
+
+from tests.support import BakedProject, bake, generate, run, template
+
+CRUFT_DIFF = [sys.executable, "-m", "cruft", "diff"]
+
+
+@pytest.fixture
+def repository(tmp_path) -> Path:
+    """The template as a git repository with one commit."""
+    path = tmp_path / "cookiecutter-django-kubernetes"
+    shutil.copytree(template(), path, symlinks=True)
+    git(path, "init", "--quiet")
+    commit(path)
+    return path
+
+
+def git(path: Path, *arguments: str) -> None:
+    """Run git in a folder."""
+    run(["git", *arguments], cwd=path)
+
+
+def commit(path: Path) -> None:
+    """Commit all that is in a folder."""
+    git(path, "add", "--all")
+    git(path, "commit", "--quiet", "--message", "A change")
+
+
+def cruft_create(repository: Path, parent: Path, **answers: str) -> BakedProject:
+    """Generate a service with cruft, and make a git repository of it as teams do."""
+    path = cruft.create(str(repository), parent, extra_context=answers, no_input=True)
+    git(path, "init", "--quiet")
+    commit(path)
+    return BakedProject(path, answers)
+
+
+def contents(project: BakedProject) -> dict[str, tuple[bytes, bool]]:
+    """Return what the template gave a service: not git's files, nor cruft's own."""
+    return {
+        name: content
+        for name, content in project.contents().items()
+        if name != ".cruft.json" and not name.startswith(".git/")
+    }
+
+
+def test_git_clone_gives_the_same_service(tmp_path, repository):
+    project = generate(repository.as_uri(), tmp_path)
+    assert contents(project) == contents(bake())
+
+
+def test_zip_gives_the_same_service(tmp_path, repository):
+    archive = tmp_path / "template.zip"
+    git(repository, "archive", "--prefix=template/", f"--output={archive}", "HEAD")
+    project = generate(archive, tmp_path)
+    assert contents(project) == contents(bake())
+
+
+def test_relative_path_gives_the_same_service(tmp_path, repository, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    project = generate(Path(repository.name), Path())
+    assert contents(BakedProject(tmp_path / project.path, {})) == contents(bake())
+
+
+@pytest.mark.parametrize("example_app", ["yes", "no"])
+def test_cruft_gives_the_same_service_without_a_diff(tmp_path, repository, example_app):
+    project = cruft_create(repository, tmp_path / "made", example_app=example_app)
+    assert contents(project) == contents(bake(example_app=example_app))
+    assert project.run(*CRUFT_DIFF, "--exit-code") == ""
+
+
+def test_cruft_diff_is_a_patch_that_undoes_local_edits(tmp_path, repository):
+    project = cruft_create(repository, tmp_path / "made", example_app="no")
+    (project.path / "README.md").write_text("Edited\n")
+    (tmp_path / "undo.patch").write_text(project.run(*CRUFT_DIFF))
+    project.run("git", "apply", tmp_path / "undo.patch")
+    assert contents(project) == contents(bake(example_app="no"))
+
+
+@pytest.mark.parametrize("with_local_edit", [False, True])
+def test_cruft_update_brings_a_change_of_the_template(tmp_path, repository, with_local_edit):
+    answers = {"project_slug": "shop", "example_app": "no", "author": 'O\'Brien \\ "Söhne" 👩‍👧'}
+    project = cruft_create(repository, tmp_path / "made", **answers)
+    if with_local_edit:
+        (project.path / "shop" / "own.py").write_text("EDITED = True\n")
+        (project.path / "LICENSE").write_text("Edited\n")
+        commit(project.path)
+    readme = next(repository.glob("*cookiecutter.project_slug*")) / "README.md"
+    readme.write_text(readme.read_text() + "\nNew in {{ cookiecutter.project_slug }}.\n")
+    commit(repository)
+
+    assert cruft.update(project.path, skip_apply_ask=True)
+
+    expected = contents(bake(**answers))
+    expected["README.md"] = (expected["README.md"][0] + b"\nNew in shop.\n", False)
+    if with_local_edit:
+        expected |= {"shop/own.py": (b"EDITED = True\n", False), "LICENSE": (b"Edited\n", False)}
+    assert contents(project) == expected
+    assert not (project.path / "shop" / "blog").exists()
+
+
+@pytest.mark.parametrize("example_app", ["yes", "no"])
+def test_generating_twice_changes_nothing(tmp_path, example_app):
+    first = generate(template(), tmp_path, example_app=example_app).contents()
+    second = generate(template(), tmp_path, overwrite=True, example_app=example_app).contents()
+    assert first == second

@@ -1,0 +1,80 @@
+"""Run helm on the charts as they stand in the template."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support import ROOT, bake
+
+CHARTS = ROOT / "{{cookiecutter.project_slug}}" / "helm"
+Manifests = dict[tuple[str, str], dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def helm() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs helm, whatever its exit status is."""
+    program = os.environ.get("HELM") or shutil.which("helm") or ROOT / ".tools" / "bin" / "helm"
+    if not Path(program).is_file():
+        pytest.fail("the tests of the charts need helm: on PATH, in .tools/bin, or named by HELM")
+
+    def run(*arguments: str | Path, values: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [program, *arguments], input=values, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def deploy_values() -> Path:
+    """Return the folder with the values of a generated service."""
+    return bake().path / "deploy"
+
+
+@pytest.fixture(scope="session")
+def values_file(deploy_values: Path) -> Callable[[str, str], Path]:
+    """Return a function that finds one of a chart's values files by its name."""
+
+    def find(chart: str, name: str) -> Path:
+        in_chart = CHARTS / chart / "ci" / f"{name}-values.yaml"
+        return in_chart if in_chart.exists() else deploy_values / f"{name}.yaml"
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def template(helm, values_file) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that renders a chart with one of its values files and further values."""
+
+    def run(
+        chart: str, name: str, *options: str, kubernetes: str = "1.34.0", **values: Any
+    ) -> subprocess.CompletedProcess[str]:
+        return helm(
+            *("template", "release", CHARTS / chart, "--namespace", "apps"),
+            *("--kube-version", kubernetes, "--values", values_file(chart, name), "--values", "-"),
+            *options,
+            values=yaml.safe_dump(values),
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def render(template) -> Callable[..., Manifests]:
+    """Return a function that renders a chart into its objects, by kind and name."""
+
+    def run(*arguments: Any, **values: Any) -> Manifests:
+        result = template(*arguments, **values)
+        assert result.returncode == 0, result.stderr
+        documents = [document for document in yaml.safe_load_all(result.stdout) if document]
+        objects = {(item["kind"], item["metadata"]["name"]): item for item in documents}
+        assert len(objects) == len(documents), "two objects of one kind share a name"
+        return objects
+
+    return run

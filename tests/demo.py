@@ -1,0 +1,81 @@
+"""Generate a service, run it as `make run` does, and show what it answers: `make demo`."""
+
+import json
+import shutil
+import sys
+import time
+
+from .running import Answer, Service, wait_for
+from .support import ROOT, generate, run, template
+
+BUILD = ROOT / "build"
+SHOWN = ("Cache-Status", "Retry-After", "X-Request-ID")
+
+
+def say(text: str) -> None:
+    """Print at once, also into a pipe."""
+    print(text, flush=True)
+
+
+def show(request_line: str, answer: Answer) -> None:
+    """Print a request and the part of its answer that matters."""
+    say(f"\n$ curl -i {request_line}")
+    say(f"HTTP/1.1 {answer.status} {answer.reason}")
+    for name in SHOWN:
+        if value := answer.headers[name]:
+            say(f"{name}: {value}")
+    say(answer.body if len(answer.body) < 160 else answer.body[:157] + "...")
+
+
+def main() -> None:
+    started = time.monotonic()
+    shutil.rmtree(BUILD, ignore_errors=True)
+    BUILD.mkdir()
+    project = generate(template(), BUILD, project_name="Acme Blog")
+    say(f"Generated {project.path.relative_to(ROOT)} in {time.monotonic() - started:.1f} s.")
+
+    say("Installing it: `make install`.")
+    run(["make", "install"], cwd=project.path)
+
+    say("Serving it with a Redis of its own: `THROTTLE_BLOG_LIMIT=5/minute make run`.")
+    log = BUILD / "demo.log"
+    with Service(["make", "run"], project.path, log, THROTTLE_BLOG_LIMIT="5/minute") as service:
+        ready = time.monotonic() - started
+        url = f"http://localhost:{service.port}"
+        first, second = service.get("/api/blogs/"), service.get("/api/blogs/")
+        show(f"{url}/api/blogs/", first)
+        show(f"{url}/api/blogs/", second)
+        denied = [service.get("/api/blogs/1/") for _ in range(4)][-1]
+        say("\nThe list and the detail share the scope blog_limit; after three more requests:")
+        show(f"{url}/api/blogs/1/", denied)
+        independent = service.get("/api/authors/")
+        say("\nAuthors have a scope of their own:")
+        show(f"{url}/api/authors/", independent)
+        health = service.probe("readyz")
+        show(f"http://localhost:{service.ops_port}/readyz", health)
+        request_id = denied.headers["X-Request-ID"]
+        line = wait_for(
+            lambda: [
+                line
+                for line in service.lines()
+                if line.get("request_id") == request_id and line["logger"] == "gunicorn.access"
+            ],
+            "the access line of the denied request",
+        )[0]
+        say(f"\nThe log's line of the denied request, found by its id:\n{json.dumps(line)}")
+
+    assert first.headers["Cache-Status"].endswith("fwd=miss"), first
+    assert second.headers["Cache-Status"].endswith("hit"), second
+    assert denied.status == 429, denied
+    assert int(denied.headers["Retry-After"]) > 0, denied
+    assert independent.status == 200, independent
+    assert health.json()["redis"] == "ok", health
+    assert not service.left_behind(), service.left_behind()
+    say(
+        f"\nEverything has ended again. From generation to the first answer: {ready:.0f} s."
+        f"\nYour turn: cd {project.path.relative_to(ROOT)} && make run"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

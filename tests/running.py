@@ -1,0 +1,168 @@
+"""Start real servers, talk to them, and end them; with the standard library only, for the demo."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that is free now."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    """Return the condition's first true value; fail when there is none within the time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"waited {seconds:.0f} s for {what}")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    reason: str
+    headers: Message
+    body: str
+
+    def json(self) -> Any:
+        """Return the body, parsed."""
+        return json.loads(self.body)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args: Any) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(_NoRedirect)
+
+
+def request(url: str, method: str = "GET", data: Any = None, **headers: str) -> Answer:
+    """Make one request, with `data` as JSON; any status is an answer, redirects included."""
+    prepared = urllib.request.Request(
+        url, json.dumps(data).encode() if data is not None else None, method=method
+    )
+    if data is not None:
+        prepared.add_header("Content-Type", "application/json")
+    for name, value in headers.items():
+        prepared.add_header(name.replace("_", "-"), value)
+    try:
+        answer = _opener.open(prepared, timeout=30)
+    except urllib.error.HTTPError as error:
+        answer = error
+    with answer:
+        return Answer(answer.status, answer.reason, answer.headers, answer.read().decode())
+
+
+class Service:
+    """A generated service that runs in a process of its own, with its output in a file."""
+
+    def __init__(self, command: Sequence[str | Path], cwd: Path, log: Path, **environment: str):
+        self.port, self.ops_port = free_port(), free_port()
+        self.log = log
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env={
+                    **os.environ,
+                    "PORT": str(self.port),
+                    "OPS_PORT": str(self.ops_port),
+                    **environment,
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # A group of its own, which a signal can be sent to as a terminal would.
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> "Service":
+        try:
+            wait_for(self.is_ready, f"{self.process.args} to be ready", 120)
+        except BaseException:
+            self.stop(signal.SIGKILL)
+            print(self.log.read_text())
+            raise
+        self._processes = descendants(self.process.pid)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def is_ready(self) -> bool:
+        """Tell whether the readiness probe answers 200; fail when the process is gone."""
+        assert self.process.poll() is None, f"it ended:\n{self.log.read_text()}"
+        try:
+            return self.probe("readyz").status == 200
+        except OSError:
+            return False
+
+    def get(self, path: str, **headers: str) -> Answer:
+        """Request a path of the service's port."""
+        return self.request(path, **headers)
+
+    def request(self, path: str, method: str = "GET", data: Any = None, **headers: str) -> Answer:
+        """Make any request of the service's port."""
+        return request(f"http://127.0.0.1:{self.port}{path}", method, data, **headers)
+
+    def probe(self, name: str) -> Answer:
+        """Request a path of the operations port."""
+        return request(f"http://127.0.0.1:{self.ops_port}/{name}")
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the log's lines that are JSON."""
+        lines = self.log.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def stop(self, number: int = signal.SIGINT, seconds: float = 60) -> int:
+        """Send a signal to the group, as Ctrl-C does; return the exit status."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, number)
+        return self.process.wait(seconds)
+
+    def left_behind(self) -> list[int]:
+        """Return the processes that outlived the command that started them."""
+        return [pid for pid in self._processes if is_running(pid)]
+
+
+def descendants(pid: int) -> list[int]:
+    """Return a process' children and theirs."""
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="], stdout=subprocess.PIPE, text=True, check=True
+    )
+    children: dict[int, list[int]] = {}
+    for line in listed.stdout.splitlines():
+        child, parent = map(int, line.split())
+        children.setdefault(parent, []).append(child)
+    found = children.get(pid, []).copy()
+    for child in found:
+        found.extend(children.get(child, []))
+    return found
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process of this user exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,76 @@
+"""The generated project's own checks pass, as its developers run them."""
+
+import ast
+import re
+
+import pytest
+
+from ..support import bake
+
+pytestmark = [pytest.mark.network, pytest.mark.server]
+
+
+@pytest.fixture(params=["project", "project_without_example"])
+def each_project(request):
+    """Return the service with the example app, then the one without."""
+    return request.getfixturevalue(request.param)
+
+
+def assert_all_passed(output):
+    """Fail unless tests ran and all of them passed: one that is skipped has shown nothing."""
+    closing = output.strip().splitlines()[-1]
+    assert re.fullmatch(r"=* [0-9]{2,} passed in .*", closing), output
+
+
+def test_lint(each_project):
+    each_project.run("make", "lint")
+
+
+def test_own_tests_with_sqlite(each_project):
+    assert_all_passed(each_project.run("make", "test"))
+
+
+def test_own_tests_with_postgresql(each_project, postgres_url):
+    name = f"tests_{each_project.path.parent.name}".replace("-", "_")
+    url = postgres_url.replace("/postgres", f"/{name}")
+
+    assert_all_passed(each_project.run("make", "test", DATABASE_URL=url))
+
+
+def test_make_alone_lists_every_target(project):
+    listed = project.run("make")
+    targets = re.findall(r"^([a-z]+):", project.read("Makefile"), re.MULTILINE)
+
+    assert [line.split()[1] for line in listed.splitlines()] == targets
+
+
+def test_a_lock_file_is_made_with_the_first_install(project):
+    assert 'name = "django"' in project.read("uv.lock")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        """it's "quoted" \\ and \\n back\\slashed""",
+        "braces {} {x} ${HOME} $(id) `id` <script>alert(1)</script> &amp; %s %(x)s #",
+        "emoji \N{ROCKET} accents \N{LATIN SMALL LETTER E WITH ACUTE} \N{CJK RADICAL SUN}",
+        "x" * 500,
+    ],
+    ids=["quotes", "markup", "unicode", "long"],
+)
+def test_a_service_of_any_name_runs(project, text):
+    baked = bake(project_name=text[:100], project_slug="any_name", description=text, author=text)
+    script = (
+        "import django; django.setup(); from django.conf import settings;"
+        "from django.test import Client; from html import unescape;"
+        "page = Client().get('/', headers={'Host': 'localhost'}).content.decode();"
+        "assert settings.SERVICE_DESCRIPTION in unescape(page); assert '<script>' not in page;"
+        "print(repr([settings.SERVICE_TITLE, settings.SERVICE_DESCRIPTION]))"
+    )
+    python = project.path / ".venv/bin/python"
+    environment = {"DEBUG": "true", "DJANGO_SETTINGS_MODULE": "any_name.settings"}
+
+    baked.run(python, "manage.py", "check", **environment)
+    printed = baked.run(python, "-c", script, **environment)
+
+    assert ast.literal_eval(printed) == [text[:100], text]

@@ -1,0 +1,215 @@
+"""The generated service under real gunicorn, with real Redis and PostgreSQL and without."""
+
+import json
+import os
+import signal
+import socket
+
+import pytest
+
+from ..running import Service, wait_for
+
+pytestmark = [pytest.mark.network, pytest.mark.server]
+
+PRODUCTION = {
+    "ENV_FILE": os.devnull,
+    "ALLOWED_HOSTS": "127.0.0.1",
+    "SECRET_KEY": "0123456789-abcdefghijklmnopqrstuvwxyz-0123456789-abcdefghij",
+}
+
+
+@pytest.fixture
+def serve(project, tmp_path):
+    """Return a function that serves the project with gunicorn, its database migrated."""
+
+    def start(**environment):
+        environment = {
+            **PRODUCTION,
+            "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
+            # What a caching service's developers may have set for themselves is not for the test.
+            "REDIS_URL": "",
+            **environment,
+        }
+        manage("migrate", "--verbosity=0", **environment)
+        manage("load_blogs", **environment)
+        manage("collectstatic", "--noinput", "--verbosity=0", **environment)
+        return Service(
+            [project.path / ".venv/bin/gunicorn"],
+            project.path,
+            tmp_path / "gunicorn.log",
+            **environment,
+        )
+
+    def manage(*arguments, **environment):
+        return project.run(".venv/bin/python", "manage.py", *arguments, **environment)
+
+    start.manage = manage
+    return start
+
+
+@pytest.fixture
+def redis(redis_url, request):
+    """Return the environment for a Redis shared with other tests, but not its keys."""
+    return {"REDIS_URL": redis_url, "CACHE_KEY_PREFIX": request.node.name}
+
+
+def assert_only_json(service):
+    """Fail unless every line is a JSON object with the fields that all lines have."""
+    lines = service.log.read_text().splitlines()
+    assert lines
+    for line in lines:
+        assert json.loads(line).keys() >= {"timestamp", "severity", "logger", "message"}
+
+
+def test_cache_throttles_and_logs(serve, redis):
+    with serve(**redis, THROTTLE_BLOG_LIMIT="4/hour") as service:
+        first, second = service.get("/api/blogs/"), service.get("/api/blogs/")
+        detail = [service.get("/api/blogs/1/").status for _ in range(3)]
+        listed = service.get("/api/blogs/")
+        independent = service.get("/api/authors/")
+        wait_for(
+            lambda: [line for line in service.lines() if line.get("url.path") == "/api/authors/"],
+            "the access line",
+        )
+
+    assert first.headers["Cache-Status"].endswith("; fwd=miss")
+    assert second.headers["Cache-Status"].endswith("; hit")
+    assert second.body == first.body
+    assert detail == [200, 200, 429]
+    assert listed.status == 429
+    assert 0 < int(listed.headers["Retry-After"]) <= 3600
+    assert independent.status == 200
+    assert_only_json(service)
+    access = next(
+        line
+        for line in service.lines()
+        if line.get("request_id") == listed.headers["X-Request-ID"] and "duration_ms" in line
+    )
+    assert access["http.response.status_code"] == 429
+    assert service.process.returncode == 0
+    assert not service.left_behind()
+
+
+def test_postgresql_tokens_and_writes(serve, redis, postgres_url):
+    environment = {**redis, "DATABASE_URL": postgres_url}
+    with serve(**environment) as service:
+        serve.manage(
+            "createsuperuser",
+            "--noinput",
+            "--username=ada",
+            "--email=ada@example.com",
+            **PRODUCTION,
+            **environment,
+            DJANGO_SUPERUSER_PASSWORD="correct horse",
+        )
+        service.get("/api/blogs/")
+        credentials = {"username": "ada", "password": "correct horse"}
+        token = service.request("/api/token/", "POST", credentials).json()["token"]
+        header = {"Authorization": f"Token {token}"}
+        blog = {"author": 1, "title": "New", "body": "Text"}
+        created = service.request("/api/blogs/", "POST", blog, **header)
+        listed = service.get("/api/blogs/").json()
+        revoked = service.request("/api/token/", "DELETE", **header)
+        refused = service.request("/api/blogs/", "POST", blog, **header)
+
+    assert created.status == 201
+    assert listed["results"][0]["title"] == "New"
+    assert revoked.status == 204
+    assert refused.status == 401
+    assert_only_json(service)
+
+
+def test_a_request_in_flight_is_answered_after_sigterm(serve, redis):
+    body = json.dumps({"username": "nobody", "password": "wrong"}).encode()
+    head = (
+        "POST /api/token/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+
+    def active():
+        values = [
+            float(line.split()[1])
+            for line in service.probe("metrics").body.splitlines()
+            if line.startswith("http_server_active_requests ")
+        ]
+        return sum(values) == 1
+
+    with serve(**redis) as service:
+        with socket.create_connection(("127.0.0.1", service.port)) as client:
+            # The view waits for the rest of the body, so the request is in flight.
+            client.sendall(head.encode() + body[:5])
+            wait_for(active, "the request to be in the view")
+            service.process.terminate()
+            wait_for(lambda: "Handling signal: term" in service.log.read_text(), "SIGTERM's line")
+            client.sendall(body[5:])
+            answer = client.makefile("rb").read().decode()
+        status = service.process.wait(30)
+
+    assert answer.startswith("HTTP/1.1 400 ")
+    assert "Unable to log in" in answer
+    assert status == 0
+    assert not service.left_behind()
+
+
+def test_without_redis_it_works_in_one_process_and_says_so_once(serve):
+    with serve(THROTTLE_BLOG_LIMIT="2/hour") as service:
+        answers = [service.get("/api/blogs/") for _ in range(3)]
+        health = service.probe("readyz").json()
+
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    assert answers[0].headers["Cache-Status"].endswith("; fwd=bypass")
+    assert health["redis"] == "not configured"
+    warnings = [line for line in service.lines() if line["severity"] == "WARNING"]
+    assert [line["message"][:21] for line in warnings if line["logger"] == "gunicorn.error"] == [
+        "REDIS_URL is not set:"
+    ]
+    booted = [line for line in service.lines() if line["message"].startswith("Booting worker")]
+    assert len(booted) == 1
+    assert_only_json(service)
+
+
+def test_it_outlives_its_redis(serve, project, tmp_path):
+    unreachable = {"REDIS_URL": "redis://127.0.0.1:1/0"}
+    with serve(**unreachable) as service:
+        answers = [service.get("/api/blogs/").status for _ in range(3)]
+        health = service.probe("readyz").json()
+
+    assert answers == [200, 200, 200]
+    assert health["redis"] == "unreachable"
+    assert_only_json(service)
+
+
+def test_only_a_proxy_may_speak_of_https_and_probes_are_exempt(serve, redis):
+    with serve(**redis, NUM_PROXIES="1") as service:
+        plain = service.get("/api/blogs/")
+        proxied = service.get("/api/blogs/", X_Forwarded_Proto="https")
+        other_host = service.get("/api/blogs/", Host="other.example.com")
+        probe = service.probe("livez")
+
+    assert plain.status == 301
+    assert plain.headers["Location"].startswith("https://")
+    assert proxied.status == 200
+    assert "max-age=31536000" in proxied.headers["Strict-Transport-Security"]
+    assert other_host.status == 400
+    assert probe.status == 200
+
+
+def test_a_busy_operations_port_is_refused_before_serving(serve, redis, project):
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        service = serve(**redis, OPS_PORT=port)
+        status = service.process.wait(30)
+
+    assert status == 1
+    assert f"OPS_PORT: {port} is not free" in service.log.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_make_run_ends_with_all_its_processes(project, tmp_path, number):
+    project = project.copy(tmp_path)
+    with Service(["make", "run"], project.path, tmp_path / "run.log", ENV_FILE=".env") as service:
+        hit = [service.get("/api/blogs/").headers["Cache-Status"] for _ in range(2)][1]
+        service.stop(number)
+
+    assert hit.endswith("; hit")
+    assert not service.left_behind()

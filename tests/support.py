@@ -1,0 +1,120 @@
+"""Bake services from the working tree, as the tests and the demo use them."""
+
+import atexit
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from cookiecutter.main import cookiecutter
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class BakedProject:
+    """A generated service. It is shared between tests: `copy` it before changing anything in it."""
+
+    path: Path
+    answers: dict[str, str]
+
+    @property
+    def slug(self) -> str:
+        """The name of the service's Python package, and of its folder."""
+        return self.path.name
+
+    def files(self) -> list[Path]:
+        """Return the paths of all files, relative to the service's folder, sorted."""
+        return sorted(
+            path.relative_to(self.path) for path in self.path.rglob("*") if not path.is_dir()
+        )
+
+    def read(self, name: str | Path) -> str:
+        """Return the text of one file."""
+        return (self.path / name).read_text(encoding="utf-8")
+
+    def contents(self) -> dict[str, tuple[bytes, bool]]:
+        """Return each file's bytes and whether it is executable, by path."""
+        return {
+            str(name): ((self.path / name).read_bytes(), os.access(self.path / name, os.X_OK))
+            for name in self.files()
+        }
+
+    def copy(self, parent: Path) -> "BakedProject":
+        """Return a copy in another folder, for a test that changes it."""
+        return BakedProject(Path(shutil.copytree(self.path, parent / self.path.name)), self.answers)
+
+    def run(self, *command: str | Path, **environment: str) -> str:
+        """Run a command in the service's folder; return its output, fail with it when it fails."""
+        return run(command, cwd=self.path, **environment)
+
+
+def run(command: Sequence[str | Path], cwd: Path, **environment: str) -> str:
+    """Run a command; return what it printed, fail with that when its exit status is not 0."""
+    inherited = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    result = subprocess.run(
+        command,
+        cwd=cwd,
+        env=inherited | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        check=False,
+    )
+    if result.returncode:
+        command_line = " ".join(map(str, command))
+        raise AssertionError(f"{command_line} ended with {result.returncode}:\n{result.stdout}")
+    return result.stdout
+
+
+@cache
+def scratch() -> Path:
+    """Return a folder that lives as long as this process."""
+    folder = Path(tempfile.mkdtemp(prefix="bake-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@cache
+def template() -> Path:
+    """Return a copy of the template as git would record it now, without caches and such."""
+    destination = scratch() / "cookiecutter-django-kubernetes"
+    listed = run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT)
+    for name in filter(None, listed.split("\0")):
+        if os.path.lexists(ROOT / name):
+            (destination / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, destination / name, follow_symlinks=False)
+    return destination
+
+
+def bake(**answers: str) -> BakedProject:
+    """Generate a service with these answers, and the defaults for the others; once per process."""
+    return _bake(tuple(sorted(answers.items())))
+
+
+@cache
+def _bake(answers: tuple[tuple[str, str], ...]) -> BakedProject:
+    return generate(template(), Path(tempfile.mkdtemp(dir=scratch())), **dict(answers))
+
+
+def generate(
+    source: str | Path, output_dir: Path, *, overwrite: bool = False, **answers: str
+) -> BakedProject:
+    """Generate a service from any source that cookiecutter takes, whatever the user's settings."""
+    path = cookiecutter(
+        str(source),
+        no_input=True,
+        extra_context=answers,
+        output_dir=str(output_dir),
+        overwrite_if_exists=overwrite,
+        default_config={
+            "replay_dir": str(scratch() / "replay"),
+            "cookiecutters_dir": str(scratch() / "cookiecutters"),
+        },
+    )
+    return BakedProject(Path(path), answers)

@@ -1,0 +1,67 @@
+{{- define "redis.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* 52 characters leave room for what a StatefulSet appends to the names of its pods and revisions. */}}
+{{- define "redis.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride }}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}
+{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "redis.chart" -}}
+{{- printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "redis.labels" -}}
+helm.sh/chart: {{ include "redis.chart" . }}
+{{ include "redis.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "redis.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "redis.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: server
+{{- end }}
+
+{{- define "redis.image" -}}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{- end }}
+{{- end }}
+
+{{- define "redis.secretName" -}}
+{{- .Values.auth.existingSecret | default (include "redis.fullname" .) }}
+{{- end }}
+
+{{/* Explicit, else the one in use, else a new one: an upgrade never changes a generated password. */}}
+{{- define "redis.password" -}}
+{{- $current := (lookup "v1" "Secret" .Release.Namespace (include "redis.fullname" .)).data | default dict }}
+{{- if .Values.auth.password }}
+{{- .Values.auth.password }}
+{{- else if $current.password }}
+{{- $current.password | b64dec }}
+{{- else }}
+{{- randAlphaNum 32 }}
+{{- end }}
+{{- end }}
+
+{{/* 75 % of the memory limit in bytes; Redis knows no suffix like Mi. */}}
+{{- define "redis.maxmemory" -}}
+{{- $limit := required "resources.limits.memory: set a quantity such as 256Mi; maxmemory is computed from it" ((.Values.resources).limits).memory | toString }}
+{{- $unit := regexFind "[A-Za-z]*$" $limit }}
+{{- $factor := get (dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824) $unit }}
+{{- if not $factor }}
+{{- fail (printf "resources.limits.memory: %q needs one of the units Ki, Mi, Gi, k, M or G" $limit) }}
+{{- end }}
+{{- mulf (trimSuffix $unit $limit | float64) $factor 0.75 | floor | int64 }}
+{{- end }}

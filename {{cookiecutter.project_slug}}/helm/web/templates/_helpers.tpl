@@ -1,0 +1,139 @@
+{{- define "web.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* 52 characters leave room for "-migrate" and for what the pods' names append. */}}
+{{- define "web.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride }}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}
+{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "web.chart" -}}
+{{- printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Labels of everything but pods, and without a component: resources of several components share them. */}}
+{{- define "web.labels" -}}
+helm.sh/chart: {{ include "web.chart" . }}
+app.kubernetes.io/name: {{ include "web.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{/* The component keeps pods of the migration and of the test out of the Service. */}}
+{{- define "web.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "web.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: server
+{{- end }}
+
+{{- define "web.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "web.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "web.image" -}}
+{{- $repository := required "image.repository: name the service's image, without a tag" .Values.image.repository }}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" $repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" $repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{- end }}
+{{- end }}
+
+{{/* The least and the greatest number of pods. */}}
+{{- define "web.minReplicas" -}}
+{{- .Values.autoscaling.enabled | ternary .Values.autoscaling.minReplicas (.Values.replicaCount | default 2) }}
+{{- end }}
+{{- define "web.maxReplicas" -}}
+{{- .Values.autoscaling.enabled | ternary .Values.autoscaling.maxReplicas (.Values.replicaCount | default 2) }}
+{{- end }}
+
+{{- define "web.terminationGracePeriodSeconds" -}}
+{{- add .Values.server.preStopSeconds .Values.server.gracefulTimeoutSeconds 5 }}
+{{- end }}
+
+{{/* Settings that are no secrets, as a map: the ConfigMap's data, and the migration Job's environment. */}}
+{{- define "web.config" -}}
+{{- $name := include "web.fullname" . }}
+{{- $hosts := concat (list $name (printf "%s.%s" $name .Release.Namespace) (printf "%s.%s.svc" $name .Release.Namespace)) .Values.allowedHosts }}
+{{- if .Values.ingress.enabled }}{{ $hosts = concat $hosts .Values.ingress.hosts }}{{ end }}
+{{- if .Values.httpRoute.enabled }}{{ $hosts = concat $hosts .Values.httpRoute.hostnames }}{{ end }}
+{{- $proxied := or .Values.ingress.enabled .Values.httpRoute.enabled }}
+{{- $config := dict
+  "ALLOWED_HOSTS" (regexReplaceAll "(^|,)\\*\\." (uniq $hosts | join ",") "${1}.")
+  "NUM_PROXIES" (kindIs "invalid" .Values.numProxies | ternary (ternary 1 0 $proxied) .Values.numProxies)
+  "LOG_LEVEL" .Values.logLevel
+  "LOG_FORMAT" .Values.logFormat
+  "WEB_CONCURRENCY" .Values.server.workers
+  "WEB_THREADS" .Values.server.threads
+  "GRACEFUL_TIMEOUT" .Values.server.gracefulTimeoutSeconds
+  "PORT" 8000
+  "OPS_PORT" 8001
+}}
+{{- with .Values.csrfTrustedOrigins }}{{ $_ := set $config "CSRF_TRUSTED_ORIGINS" (join "," .) }}{{ end }}
+{{- with .Values.corsAllowedOrigins }}{{ $_ := set $config "CORS_ALLOWED_ORIGINS" (join "," .) }}{{ end }}
+{{- with .Values.redis.socketTimeout }}{{ $_ := set $config "REDIS_SOCKET_TIMEOUT" . }}{{ end }}
+{{- with .Values.redis.caSecret }}{{ if .name }}{{ $_ := set $config "REDIS_CA_CERT" (printf "/run/secrets/redis-ca/%s" .key) }}{{ end }}{{ end }}
+{{- range $scope, $rate := .Values.throttles }}{{ $_ := set $config (printf "THROTTLE_%s" (upper $scope)) (kindIs "bool" $rate | ternary "off" $rate) }}{{ end }}
+{{- range $key, $value := mergeOverwrite $config .Values.env }}
+{{ $key }}: {{ $value | toString | quote }}
+{{- end }}
+{{- end }}
+
+{{/* What the pods of the service and of the migration share; .secret names the Secret with `secrets`. */}}
+{{- define "web.secretSources" -}}
+- secretRef:
+    name: {{ .root.Values.existingSecret | default .secret }}
+{{- with .root.Values.envFrom }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "web.redisEnv" -}}
+{{- with .Values.redis.existingSecret -}}
+- name: REDIS_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: {{ $.Values.redis.urlKey }}
+{{- end }}
+{{- end }}
+
+{{- define "web.volumeMounts" -}}
+- name: tmp
+  mountPath: /tmp
+{{- if .Values.redis.caSecret.name }}
+- name: redis-ca
+  mountPath: /run/secrets/redis-ca
+  readOnly: true
+{{- end }}
+{{- end }}
+
+{{- define "web.volumes" -}}
+# Heartbeats and metrics of the workers live here: in memory, a slow disk cannot stall them.
+- name: tmp
+  emptyDir:
+    medium: Memory
+    sizeLimit: 64Mi
+{{- with .Values.redis.caSecret }}
+{{- if .name }}
+- name: redis-ca
+  secret:
+    secretName: {{ .name }}
+    items:
+      - key: {{ .key }}
+        path: {{ .key }}
+{{- end }}
+{{- end }}
+{{- end }}
