@@ -55,7 +55,9 @@ class BakedProject:
 
 def run(command: Sequence[str | Path], cwd: Path, **environment: str) -> str:
     """Run a command; return what it printed, fail with that when its exit status is not 0."""
-    inherited = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    # What `make test` tells its children of itself is not for the make of the service.
+    private = {"VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+    inherited = {name: value for name, value in os.environ.items() if name not in private}
     result = subprocess.run(
         command,
         cwd=cwd,
