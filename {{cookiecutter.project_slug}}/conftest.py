@@ -1,10 +1,14 @@
 """Fixtures for all tests."""
 
+from collections.abc import Callable
+
 import pytest
 import redis
 from django.conf import settings
 from django.core.cache import caches
 from rest_framework.test import APIClient
+
+from {{ cookiecutter.project_slug }}.runtime.throttling import decisions
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,6 +27,18 @@ def _empty_caches() -> None:
         with redis.Redis.from_url(settings.REDIS_URL) as client:
             for key in client.scan_iter("tests:*"):
                 client.delete(key)
+    decisions.limiter.cache_clear()
+
+
+@pytest.fixture
+def set_rates(settings) -> Callable[..., None]:
+    """Return a function that sets the rates of scopes, and takes the others away."""
+
+    def set_rates(**rates: str) -> None:
+        framework = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": rates}
+        settings.REST_FRAMEWORK = framework
+
+    return set_rates
 
 
 @pytest.fixture

@@ -41,7 +41,14 @@ accesslog = "-"
 
 
 def on_starting(server: Any) -> None:
-    """Refuse to start on a busy operations port, which workers would silently share."""
+    """Refuse to start with what Django's checks find, or on a busy operations port.
+
+    Checks do not run under gunicorn by themselves, and workers would silently share the port.
+    """
+    from django.core.checks import run_checks
+
+    if errors := [message for message in run_checks() if message.is_serious()]:
+        sys.exit("\n".join(f"{error.id}: {error.msg}" for error in errors))
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

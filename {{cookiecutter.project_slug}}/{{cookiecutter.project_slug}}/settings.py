@@ -11,8 +11,7 @@ from typing import Any
 from csp.constants import NONE, SELF
 from environs import validate
 
-from .runtime.environment import Environment
-from .runtime.redis import validate_redis_url
+from .runtime.environment import Environment, parse_network, validate_redis_url
 from .runtime.throttling.rates import rates_from_environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -69,6 +68,18 @@ THROTTLE_RATES = rates_from_environment(
     },
 )
 
+# What the environment said, for `manage.py throttles`.
+THROTTLE_VARIABLES = sorted(env.variables("THROTTLE_"))
+# Scopes that answer 503 rather than let requests through while Redis does not answer.
+THROTTLING_FAIL_CLOSED: list[str] = env.list("THROTTLING_FAIL_CLOSED", [])
+# RateLimit and RateLimit-Policy (draft), X-RateLimit-* (legacy), both or none (off).
+THROTTLING_HEADERS = env.str(
+    "THROTTLING_HEADERS", "draft", validate=validate.OneOf(["draft", "legacy", "both", "off"])
+)
+THROTTLING_EXEMPT_NETWORKS: list[Any] = env.list(
+    "THROTTLING_EXEMPT_NETWORKS", [], subcast=parse_network
+)
+
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO", validate=_log_level)
 LOG_FORMAT = env.str("LOG_FORMAT", "json", validate=validate.OneOf(["json", "console"]))
 LOG_STREAM = env.str("LOG_STREAM", "stdout", validate=validate.OneOf(["stdout", "stderr"]))
@@ -96,6 +107,7 @@ env.seal()
 # --- Applications -----------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    "{{ cookiecutter.project_slug }}.runtime",
     "{{ cookiecutter.project_slug }}.users",
 {%- if cookiecutter.example_app == "yes" %}
     "{{ cookiecutter.project_slug }}.blog",
@@ -124,6 +136,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "csp.middleware.CSPMiddleware",
+    "{{ cookiecutter.project_slug }}.runtime.throttling.headers.ThrottlingMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -181,13 +194,6 @@ if REDIS_URL:
     }
 else:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-CACHES["throttling"] = {**CACHES["default"]}
-if THROTTLING_REDIS_URL:
-    CACHES["throttling"] |= {
-        "BACKEND": "{{ cookiecutter.project_slug }}.runtime.caching.RedisCache",
-        "LOCATION": THROTTLING_REDIS_URL,
-        "KEY_PREFIX": f"{CACHE_KEY_PREFIX}:throttling",
-    }
 
 CACHEOPS_ENABLED = bool(CACHEOPS_REDIS_URL)
 CACHEOPS_REDIS = CACHEOPS_REDIS_URL or "redis://localhost"
@@ -227,6 +233,10 @@ REST_FRAMEWORK = {
     "NUM_PROXIES": NUM_PROXIES,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
+# Dotted paths of functions of yours that take a request and return whom it is counted for, such as
+# "key:…" for an API key, and the tier of the caller; None for the default (docs/throttling.md).
+THROTTLING_GET_CLIENT = None
+THROTTLING_GET_TIER = None
 REST_KNOX = {"TOKEN_TTL": timedelta(hours=10), "TOKEN_LIMIT_PER_USER": None}
 SPECTACULAR_SETTINGS = {
     "TITLE": SERVICE_TITLE,
@@ -272,7 +282,15 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     }
 }
-CORS_EXPOSE_HEADERS = ["RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"]
+CORS_EXPOSE_HEADERS = [
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "X-Request-ID",
+]
 
 # --- Static files and languages ---------------------------------------------------------------
 
@@ -317,6 +335,8 @@ LOGGING = {
     "root": {"handlers": ["stream"], "level": LOG_LEVEL},
     "loggers": {
         "django": {"handlers": [], "level": LOG_LEVEL},
+        # Answers with 4xx are in the access log; what makes a 500 is logged here.
+        "django.request": {"level": "ERROR"},
         "django.server": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
         # log_event's default.
         "django_default": {"level": "INFO"},

@@ -6,6 +6,8 @@ from django.urls import include, path
 from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from .runtime.throttling.headers import throttled
+
 admin.site.site_header = admin.site.site_title = settings.SERVICE_TITLE
 
 # Swagger UI writes style elements; its scripts come from this service (the sidecar package).
@@ -19,6 +21,8 @@ landing_page = TemplateView.as_view(
 
 urlpatterns = [
     path("", landing_page, name="index"),
+    # Before the admin's own, which is no API view: guessing passwords there is throttled too.
+    path("admin/login/", throttled("login")(admin.site.login)),
     path("admin/", admin.site.urls),
     path("api/", include("{{ cookiecutter.project_slug }}.users.urls")),
 {%- if cookiecutter.example_app == "yes" %}

@@ -1,6 +1,5 @@
 """Caching: Django's backend, the client of cacheops, and cached payloads for API answers."""
 
-import logging
 import platform
 import re
 from collections.abc import Callable, Iterable
@@ -18,9 +17,8 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from rest_framework.response import Response
 
-from .redis import OutageLog, connection_options
+from .redis import connection_options
 
-logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -47,8 +45,6 @@ class RedisCache(DjangoRedisCache):
     cache's keys only, for other caches and cacheops may share the database.
     """
 
-    _outage = OutageLog("The cache's Redis")
-
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         options = {**connection_options(server), **params.get("OPTIONS", {})}
         super().__init__(server, {**params, "OPTIONS": options})
@@ -56,12 +52,9 @@ class RedisCache(DjangoRedisCache):
 
     def _try(self, call: Callable[[], T], fallback: T) -> T:
         try:
-            result = call()
-        except redis.RedisError as error:
-            self._outage.failed(error)
+            return call()
+        except redis.RedisError:
             return fallback
-        self._outage.succeeded()
-        return result
 
     def add(
         self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
@@ -114,8 +107,6 @@ class RedisCache(DjangoRedisCache):
 class CacheopsClient(redis.Redis):
     """The Redis client of cacheops, which degrades: a read that fails is a miss."""
 
-    _outage = OutageLog("cacheops' Redis")
-
     @classmethod
     def from_url(cls, url: str, **kwargs: Any) -> redis.Redis:
         return super().from_url(url, **connection_options(url), **kwargs)
@@ -124,14 +115,8 @@ class CacheopsClient(redis.Redis):
         # cacheops' @cached reads with this, outside of its own handling of failures.
         try:
             return super().get(name)
-        except redis.RedisError as error:
-            self._outage.failed(error)
+        except redis.RedisError:
             return None
-
-    def execute_command(self, *args: Any, **options: Any) -> Any:
-        result = super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-        self._outage.succeeded()
-        return result
 
 
 def cacheops_prefix(query: object) -> str:

@@ -1,11 +1,13 @@
 """Reads the process environment and reports everything that is wrong with it at once."""
 
+import ipaddress
 import os
 import re
 from typing import cast
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
-from environs import EnvValidationError, FileAwareEnv
+from environs import EnvValidationError, FileAwareEnv, ValidationError
 
 _SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|KEY|DSN|_URL$")
 
@@ -54,3 +56,37 @@ class Environment(FileAwareEnv):
         value = self.variables().get(name)
         shown = "" if value is None or _SECRET.search(name) else f" (it is {value[:80]!r})"
         return f"{name}: {' '.join(reasons)}{shown}"
+
+
+def validate_redis_url(url: str) -> None:
+    """Accept `redis://`, `rediss://` (TLS) and `unix://` URLs, and the empty string for none.
+
+    Raises:
+        environs.ValidationError: a sentence with the rule; it never repeats the URL's password.
+    """
+    if not url:
+        return
+    try:
+        parts = urlsplit(url)
+        well_formed = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        well_formed = False
+    else:
+        well_formed = well_formed or (parts.scheme == "unix" and bool(parts.path))
+    if not well_formed or parts.scheme not in {"redis", "rediss", "unix"}:
+        raise ValidationError(
+            "Must look like redis://user:password@host:6379/0 (rediss:// for TLS),"
+            " with special characters of the password percent-encoded."
+        )
+
+
+def parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Parse a network such as `10.0.0.0/8`, or a single address.
+
+    Raises:
+        environs.ValidationError: a sentence with the text and the rule.
+    """
+    try:
+        return ipaddress.ip_network(text.strip())
+    except ValueError:
+        raise ValidationError(f"{text!r} is not a network such as 10.0.0.0/8.") from None

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from .redis import connection_options
+from .redis import client
 
 logger = logging.getLogger(__name__)
 _migrated = False
@@ -52,11 +52,8 @@ def _database() -> str:
 def _redis() -> str:
     if not settings.REDIS_URL:
         return "not configured"
-    client = redis.Redis.from_url(settings.REDIS_URL, **connection_options(settings.REDIS_URL))
     try:
-        client.ping()
+        client(settings.REDIS_URL).ping()
     except redis.RedisError:
         return "unreachable"
-    finally:
-        client.close()
     return "ok"

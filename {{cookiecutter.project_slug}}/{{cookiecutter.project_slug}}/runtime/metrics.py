@@ -5,7 +5,14 @@ import time
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
-from prometheus_client import REGISTRY, CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 
 REQUEST_DURATION = Histogram(
@@ -15,6 +22,18 @@ REQUEST_DURATION = Histogram(
 )
 ACTIVE_REQUESTS = Gauge(
     "http_server_active_requests", "Requests being served now.", multiprocess_mode="livesum"
+)
+REDIS_CIRCUIT_OPEN = Gauge(
+    "redis_circuit_open",
+    "1 in a process that goes on without this Redis, since it does not answer.",
+    ["server"],
+    multiprocess_mode="livemax",
+)
+THROTTLE_REQUESTS = Counter(
+    "throttle_requests_total",
+    "Requests that a throttle has judged: allowed, denied, would_deny (in a shadow), or"
+    " failed_open and failed_closed without its Redis.",
+    ["scope", "outcome"],
 )
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

@@ -1,49 +1,131 @@
-"""How every Redis client of the service is set up."""
+"""How every Redis client of the service is set up, and the circuit breaker that they share."""
 
 import logging
+import os
 import threading
-from typing import Any
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import redis
 from django.conf import settings
-from environs import ValidationError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from .metrics import REDIS_CIRCUIT_OPEN
+
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
+PROBE_INTERVAL = 0.1  # seconds
 
 
-def validate_redis_url(url: str) -> None:
-    """Accept `redis://`, `rediss://` (TLS) and `unix://` URLs, and the empty string for none.
+class CircuitBreaker(Retry):
+    """Fails calls to a server at once while it does not answer.
 
-    Raises:
-        environs.ValidationError: a sentence with the rule; it never repeats the URL's password.
+    The first failure opens the circuit: the calls that are under way pay a timeout each, and every
+    later one fails without waiting. A thread then asks the server until it answers, and closes the
+    circuit; no request pays for that. redis-py takes it as its `retry=`, through which each
+    command and each connection attempt goes.
     """
-    if not url:
-        return
-    try:
-        parts = urlsplit(url)
-        well_formed = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        well_formed = False
-    else:
-        well_formed = well_formed or (parts.scheme == "unix" and bool(parts.path))
-    if not well_formed or parts.scheme not in {"redis", "rediss", "unix"}:
-        raise ValidationError(
-            "Must look like redis://user:password@host:6379/0 (rediss:// for TLS),"
-            " with special characters of the password percent-encoded."
-        )
+
+    def __init__(self, url: str) -> None:
+        super().__init__(NoBackoff(), 0)
+        self._url = url
+        self._server = server_of(url)
+        self.reset()
+        os.register_at_fork(after_in_child=self.reset)
+
+    def reset(self) -> None:
+        """Begin closed. Neither threads nor what they knew survive a fork."""
+        self._open = False
+        self._lock = threading.Lock()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CircuitBreaker":
+        return self  # redis-py copies it for each connection, but there is one for the process
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls fail at once now."""
+        return self._open
+
+    def call_with_retry(
+        self,
+        do: Callable[[], T],
+        fail: Callable[..., Any],
+        is_retryable: Callable[[Exception], bool] | None = None,
+        with_failure_count: bool = False,
+    ) -> T:
+        """Call `do` once, or not at all while the circuit is open.
+
+        Raises:
+            redis.ConnectionError: the circuit is open.
+        """
+        if self._open:
+            raise redis.ConnectionError(f"{self._server} has not answered; it is being asked again")
+        try:
+            return do()
+        except self._supported_errors as error:
+            if with_failure_count:
+                fail(error, 1)
+            else:
+                fail(error)
+            self._trip(error)
+            raise
+
+    def _trip(self, error: Exception) -> None:
+        with self._lock:
+            if self._open:
+                return
+            self._open = True
+        REDIS_CIRCUIT_OPEN.labels(self._server).set(1)
+        logger.warning("Redis at %s does not answer: %s", self._server, error)
+        threading.Thread(target=self._probe, name="redis-probe", daemon=True).start()
+
+    def _probe(self) -> None:
+        options = {**connection_options(self._url), "retry": Retry(NoBackoff(), 0)}
+        pause = threading.Event()
+        while True:
+            pause.wait(PROBE_INTERVAL)
+            try:
+                with redis.Redis.from_url(self._url, **options) as client:
+                    client.ping()
+            except (redis.RedisError, OSError):
+                continue
+            self._open = False
+            REDIS_CIRCUIT_OPEN.labels(self._server).set(0)
+            logger.warning("Redis at %s answers again", self._server)
+            return
+
+
+def server_of(url: str) -> str:
+    """Return what tells servers apart: `host:port`, or a socket's path."""
+    parts = urlsplit(url)
+    return parts.path if parts.scheme == "unix" else f"{parts.hostname}:{parts.port or 6379}"
+
+
+_breakers: dict[str, CircuitBreaker] = {}
+_breakers_lock = threading.Lock()
+
+
+def circuit_breaker(url: str) -> CircuitBreaker:
+    """Return this process' breaker for the server of a URL."""
+    server = server_of(url)
+    with _breakers_lock:
+        if server not in _breakers:
+            _breakers[server] = CircuitBreaker(url)
+        return _breakers[server]
 
 
 def connection_options(url: str) -> dict[str, Any]:
     """Return the keyword arguments with which redis-py must connect to `url`.
 
     redis-py's defaults wait for seconds and try again ten times; a cache that is slower than the
-    database is worse than none, so both are always set (seconds: REDIS_SOCKET_TIMEOUT).
+    database is worse than none, so timeouts are always set (seconds: REDIS_SOCKET_TIMEOUT).
     """
     options: dict[str, Any] = {
         "socket_timeout": settings.REDIS_SOCKET_TIMEOUT,
-        "retry": Retry(NoBackoff(), 0),
+        "retry": circuit_breaker(url),
         "client_name": settings.SERVICE_NAME,
     }
     if not url.startswith("unix:"):
@@ -53,26 +135,7 @@ def connection_options(url: str) -> dict[str, Any]:
     return options
 
 
-class OutageLog:
-    """Logs when a server stops answering and when it answers again, once each."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._down = False
-        self._lock = threading.Lock()
-
-    def failed(self, error: Exception) -> None:
-        """Note a failed call; the first of an outage is logged."""
-        if self._switch(down=True):
-            logger.warning("%s is unreachable: %s", self._name, error)
-
-    def succeeded(self) -> None:
-        """Note an answered call; the first after an outage is logged."""
-        if self._down and self._switch(down=False):
-            logger.warning("%s answers again", self._name)
-
-    def _switch(self, *, down: bool) -> bool:
-        with self._lock:
-            changed = self._down is not down
-            self._down = down
-        return changed
+@cache
+def client(url: str) -> redis.Redis:
+    """Return this process' client of a URL, which threads share."""
+    return redis.Redis.from_url(url, **connection_options(url))

@@ -1,7 +1,8 @@
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from environs import ValidationError
 
-from ..environment import Environment
+from ..environment import Environment, validate_redis_url
 
 
 def test_all_errors_are_reported_at_once_without_secrets(monkeypatch):
@@ -36,3 +37,24 @@ def test_a_file_that_cannot_be_read_is_reported(monkeypatch, tmp_path):
 
     with pytest.raises(ImproperlyConfigured, match=r"^SECRET_KEY_FILE: '.*missing' is not a file"):
         env.seal()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "redis://localhost",
+        "rediss://user:p%40ss@cache.example.com:6380/1",
+        "unix:///tmp/r.sock",
+    ],
+)
+def test_redis_urls(url):
+    validate_redis_url(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:6379", "http://localhost", "redis://", "redis://host:port", "redis://:p#w@h"]
+)
+def test_what_is_no_redis_url_is_refused(url):
+    with pytest.raises(ValidationError, match="Must look like redis://"):
+        validate_redis_url(url)

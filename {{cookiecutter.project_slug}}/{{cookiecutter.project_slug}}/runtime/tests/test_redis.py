@@ -3,10 +3,9 @@ import socket
 import pytest
 import redis
 from cacheops import cached
-from environs import ValidationError
 
 from ..caching import CacheopsClient, RedisCache
-from ..redis import connection_options, validate_redis_url
+from ..redis import connection_options
 
 
 @pytest.fixture
@@ -17,7 +16,7 @@ def unreachable():
         yield f"redis://127.0.0.1:{probe.getsockname()[1]}/0"
 
 
-def test_the_cache_fails_open_and_logs_an_outage_once(unreachable, caplog):
+def test_the_cache_fails_open_and_an_outage_is_logged_once(unreachable, caplog):
     cache = RedisCache(unreachable, {})
 
     cache.set("key", 1)
@@ -33,9 +32,7 @@ def test_the_cache_fails_open_and_logs_an_outage_once(unreachable, caplog):
     assert "key" not in cache
     assert cache.incr("key", 3) == 3
     assert cache.get_or_set("key", "computed") == "computed"
-    assert [record.message.split(":")[0] for record in caplog.records] == [
-        "The cache's Redis is unreachable"
-    ]
+    assert [record.message.split(":")[0] for record in caplog.records] == ["Redis at 127.0.0.1"]
 
 
 def test_a_hung_server_costs_one_timeout(settings):
@@ -76,24 +73,3 @@ def test_every_key_has_the_service_s_prefix(settings, django_user_model):
 
     assert any(":cacheops:" in key for key in keys)
     assert [key for key in keys if not key.startswith("tests:")] == []
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "redis://localhost",
-        "rediss://user:p%40ss@cache.example.com:6380/1",
-        "unix:///tmp/r.sock",
-    ],
-)
-def test_redis_urls(url):
-    validate_redis_url(url)
-
-
-@pytest.mark.parametrize(
-    "url", ["localhost:6379", "http://localhost", "redis://", "redis://host:port", "redis://:p#w@h"]
-)
-def test_what_is_no_redis_url_is_refused(url):
-    with pytest.raises(ValidationError, match="Must look like redis://"):
-        validate_redis_url(url)

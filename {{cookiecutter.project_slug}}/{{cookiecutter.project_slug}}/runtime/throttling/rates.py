@@ -2,55 +2,110 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..environment import Environment
 
 PREFIX = "THROTTLE_"
-_RATE = re.compile(
+TIER_SEPARATOR = "__"
+MAX_LIMIT = 1_000_000_000
+MAX_PERIOD = 366 * 86_400
+_WINDOW = re.compile(
     r"(?P<limit>[0-9]+)\s*/\s*(?P<count>[0-9]*)\s*"
     r"(?P<unit>[smhd]|secs?|seconds?|mins?|minutes?|hours?|days?)",
     re.IGNORECASE,
 )
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-class Rate(NamedTuple):
-    """At most `limit` requests in `period` seconds."""
+class Window(NamedTuple):
+    """At most `limit` requests in any `period` of seconds."""
 
     limit: int
     period: int
 
 
-def parse_rate(text: str) -> Rate | None:
-    """Parse `"100/hour"` or `"5/10min"`; `"off"` is None: no limit.
+class Rate(NamedTuple):
+    """All windows that a request must fit into; none of them for no limit.
+
+    A shadow rate counts and reports what it would refuse, and refuses nothing.
+    """
+
+    windows: tuple[Window, ...]
+    shadow: bool = False
+
+
+@lru_cache(maxsize=1024)
+def parse_rate(text: str) -> Rate:
+    """Parse `"100/hour"`, `"10/s;1000/h"`, `"5/10min"`, `"100/h;shadow"` or `"off"`.
+
+    Units are s, sec, second, m, min, minute, h, hour, d, day and their plurals, as in Django REST
+    framework, with a number before them for several.
 
     Raises:
         ValueError: a sentence that names the text and the rule.
     """
-    if text.strip().lower() == "off":
-        return None
-    match = _RATE.fullmatch(text.strip())
+    parts = [part.strip() for part in text.split(";")]
+    shadow = len(parts) > 1 and parts[-1].lower() == "shadow"
+    if shadow:
+        parts.pop()
+    if [part.lower() for part in parts] == ["off"]:
+        return Rate(())
+    windows = tuple(_parse_window(part, text) for part in parts)
+    if len({window.period for window in windows}) < len(windows):
+        raise ValueError(f"{text!r} must not limit the same period twice.")
+    return Rate(windows, shadow)
+
+
+def _parse_window(part: str, text: str) -> Window:
+    match = _WINDOW.fullmatch(part)
     if not match:
-        raise ValueError(f"{text!r} is not a rate such as '100/hour', '5/10min' or 'off'.")
-    rate = Rate(int(match["limit"]), int(match["count"] or 1) * _SECONDS[match["unit"][0].lower()])
-    if not rate.limit or not rate.period:
-        raise ValueError(f"{text!r} must allow 1 request or more in 1 second or more, or be 'off'.")
-    return rate
+        raise ValueError(
+            f"{text!r} is not a rate such as '100/hour', '10/s;1000/h', '5/10min' or 'off'."
+        )
+    unit = _SECONDS[match["unit"][0].lower()]
+    window = Window(int(match["limit"]), int(match["count"] or 1) * unit)
+    if not (1 <= window.limit <= MAX_LIMIT and 1 <= window.period <= MAX_PERIOD):
+        raise ValueError(
+            f"{text!r} must allow 1 to {MAX_LIMIT} requests in 1 second to 366 days, or be 'off'."
+        )
+    return window
+
+
+def variable(scope: str) -> str:
+    """Return the name of the environment variable that sets a scope's rate."""
+    return PREFIX + re.sub(r"\W", "_", scope).upper()
 
 
 def rates_from_environment(env: Environment, defaults: Mapping[str, str]) -> dict[str, str]:
-    """Return each scope's rate: THROTTLE_<SCOPE> where it is set, else the default.
+    """Return the rate of each scope: THROTTLE_<SCOPE> where it is set, else the default.
 
-    A variable may name a scope that has no default. Malformed rates are reported to `env`.
+    A variable may name a scope that has no default. `THROTTLE_<SCOPE>__<TIER>` is returned as
+    `scope__tier`. Malformed rates are reported to `env`.
     """
-    found = {
-        name.removeprefix(PREFIX).lower(): value for name, value in env.variables(PREFIX).items()
-    }
-    rates = {**defaults, **found}
+    variables = env.variables(PREFIX)
+    named = {variable(scope): scope for scope in defaults}
+    rates = dict(defaults)
+    for name, text in variables.items():
+        rates[named.get(name, name.removeprefix(PREFIX).lower())] = text
     for scope, text in rates.items():
         try:
             parse_rate(text)
         except ValueError as error:
-            env.reject(PREFIX + scope.upper(), str(error))
+            env.reject(variable(scope), str(error))
     return rates
+
+
+def rate_of(rates: Mapping[str, str | None], scope: str, tier: str | None = None) -> Rate | None:
+    """Return the rate of a scope for callers in a tier, or None when there is none.
+
+    Callers in a tier for which the scope has no rate of its own have the scope's.
+    """
+    keys = [scope, scope.replace("-", "_").lower()]
+    if tier:
+        keys = [f"{key}{TIER_SEPARATOR}{tier.lower()}" for key in keys] + keys
+    for key in keys:
+        if key in rates:
+            return parse_rate(rates[key] or "off")
+    return None

@@ -1,41 +1,145 @@
-"""Throttle classes for views, used exactly like Django REST framework's own."""
+"""Throttle classes for views, used exactly like Django REST framework's own.
 
-from django.core.cache import caches
-from django.utils.connection import ConnectionProxy
-from rest_framework import throttling
+    class BlogApiView(APIView):
+        throttle_classes = [ScopedRateThrottle]
+        throttle_scope = "blog_limit"
 
+All throttles of a view are judged together, when the first of them is asked.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.http import HttpRequest
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
+
+from .decisions import Decision, Scope, decide
+from .identity import client_of
 from .rates import parse_rate
 
 
-class RateMixin(throttling.SimpleRateThrottle):
-    """Counts in the cache named "throttling", at the rate that settings give the scope."""
+class RateThrottle(BaseThrottle):
+    """Limits requests in scopes. Subclasses say in which, and for whom they count.
 
-    duration: int
-    num_requests: int
-    now: float
-    history: list[float]
-    cache = ConnectionProxy(caches, "throttling")  # type: ignore[assignment]
+    Attributes:
+        scope: the scope, whose rate THROTTLE_<SCOPE> sets.
+        rate: a rate of the class' own, instead of the scope's.
+    """
 
-    def parse_rate(self, rate: str | None) -> tuple[int, int]:
-        parsed = parse_rate(rate or "off")
-        if parsed is None:
-            self.rate = None
-            return 0, 0
-        return parsed
+    scope: str | None = None
+    rate: str | None = None
+    _wait: float | None = None
+
+    @classmethod
+    def scopes_of(cls, view: Any) -> Any:
+        """Return the scopes of a view or view class: a name, several, or a mapping to those.
+
+        A mapping's keys are actions of a viewset or request methods.
+        """
+        return cls.scope
+
+    def get_scopes(self, request: Request, view: APIView) -> list[str]:
+        """Return the names of the scopes in which this request counts."""
+        return names(_for_request(self.scopes_of(view), request, view))
+
+    def get_client(self, request: Request, view: APIView) -> str | None:
+        """Return whom the request is counted for, or None if it is not counted here."""
+        return client_of(request._request, request.user)
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        """Tell whether this throttle lets the request pass; see `wait` for when it would.
+
+        Raises:
+            ThrottlingUnavailableError: Redis does not answer, and a scope fails closed.
+        """
+        decision, scopes = _decide(request, view, self)
+        self._wait = decision.wait(scopes)
+        return self._wait is None
 
     def wait(self) -> float | None:
-        # DRF spreads the requests that are left over the period; a client needs the moment at
-        # which the next one will be let in.
-        return max(self.duration - (self.now - self.history[self.num_requests - 1]), 0.0)
+        """Return the seconds after which the same request would pass, all else being equal."""
+        return self._wait
+
+    def _scopes(self, request: Request, view: APIView) -> list[Scope]:
+        scopes = self.get_scopes(request, view)
+        client = self.get_client(request, view) if scopes else None
+        if client is None:
+            return []
+        rate = parse_rate(self.rate) if self.rate else None
+        return [Scope(name, client, rate) for name in scopes]
 
 
-class AnonRateThrottle(RateMixin, throttling.AnonRateThrottle):
-    """Limits each anonymous client by its address, at the rate of the scope `anon`."""
+class AnonRateThrottle(RateThrottle):
+    """Limits clients that are not signed in, each by its address."""
+
+    scope = "anon"
+
+    def get_client(self, request: Request, view: APIView) -> str | None:
+        """Return the client's address; None for users."""
+        if request.user and request.user.is_authenticated:
+            return None
+        return super().get_client(request, view)
 
 
-class UserRateThrottle(RateMixin, throttling.UserRateThrottle):
-    """Limits each user, and anonymous clients by address, at the rate of the scope `user`."""
+class UserRateThrottle(RateThrottle):
+    """Limits each user, and each address of clients that are not signed in."""
+
+    scope = "user"
 
 
-class ScopedRateThrottle(RateMixin, throttling.ScopedRateThrottle):
-    """Limits each client in the view's `throttle_scope`; views that name a scope share it."""
+class ScopedRateThrottle(RateThrottle):
+    """Limits each client in the view's `throttle_scope`; views that name a scope share it.
+
+    `throttle_scope` may name several scopes, or map actions or methods to scopes:
+    `{"GET": "read", "POST": ["write", "upload"]}`.
+    """
+
+    scope_attr = "throttle_scope"
+
+    @classmethod
+    def scopes_of(cls, view: Any) -> Any:
+        """Return the view's `throttle_scope`."""
+        return getattr(view, cls.scope_attr, None)
+
+
+def names(scopes: Any) -> list[str]:
+    """Return scopes as a list of names."""
+    if scopes is None:
+        return []
+    return [scopes] if isinstance(scopes, str) else list(scopes)
+
+
+def _for_request(value: Any, request: Request, view: APIView) -> Any:
+    """Return what a mapping has for the view's action or the request's method."""
+    if isinstance(value, Mapping):
+        return value.get(getattr(view, "action", None), value.get(request.method))
+    return value
+
+
+def _decide(
+    request: Request, view: APIView, throttle: RateThrottle
+) -> tuple[Decision, Iterable[Scope]]:
+    """Return the decision for a request to a view, and the scopes of one of its throttles.
+
+    The first throttle decides for all throttles of the view, and the decision stays with the
+    request for the others and for the answer's headers.
+    """
+    decided: tuple[APIView, dict[type, list[Scope]], Decision] | None
+    decided = getattr(request, "_throttling", None)
+    if decided is None or decided[0] is not view or type(throttle) not in decided[1]:
+        throttles = [other for other in view.get_throttles() if isinstance(other, RateThrottle)]
+        scopes = {type(other): other._scopes(request, view) for other in [throttle, *throttles]}
+        cost = _for_request(getattr(view, "throttle_cost", 1), request, view)
+        every = [scope for own in scopes.values() for scope in own]
+        decision = decide(request._request, every, 1 if cost is None else cost)
+        decided = (view, scopes, decision)
+        request._throttling = decided  # type: ignore[attr-defined]
+        remember(request._request, decision)
+    return decided[2], decided[1][type(throttle)]
+
+
+def remember(request: HttpRequest, decision: Decision) -> None:
+    """Keep a decision for the middleware that writes the answer's headers."""
+    request.throttling_policies = decision.policies  # type: ignore[attr-defined]

@@ -5,8 +5,6 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 from knox.models import AuthToken
 
-from ...runtime.throttling.throttles import ScopedRateThrottle
-
 CREDENTIALS = {"username": "ada", "password": "correct horse battery staple"}
 
 
@@ -56,9 +54,24 @@ def test_an_expired_token_is_refused(api, token):
     assert api.delete("/api/token/").status_code == 401
 
 
-def test_guessing_is_throttled(api, user, monkeypatch):
-    monkeypatch.setitem(ScopedRateThrottle.THROTTLE_RATES, "login", "2/minute")
+def test_guessing_is_throttled(api, user, set_rates):
+    set_rates(login="2/minute")
     wrong = {**CREDENTIALS, "password": "guess"}
 
     assert [api.post("/api/token/", wrong).status_code for _ in range(3)] == [400, 400, 429]
     assert api.post("/api/token/", CREDENTIALS).status_code == 429
+
+
+def test_guessing_at_the_admin_s_form_is_throttled_with_it(api, client, user, set_rates):
+    set_rates(login="2/minute")
+    wrong = {**CREDENTIALS, "password": "guess"}
+
+    assert client.get("/admin/login/").status_code == 200
+    assert client.post("/admin/login/", wrong).status_code == 200
+    assert api.post("/api/token/", wrong).status_code == 400
+    denied = client.post("/admin/login/", CREDENTIALS)
+
+    assert denied.status_code == 429
+    assert 0 < int(denied.headers["Retry-After"]) <= 63
+    assert denied.headers["RateLimit-Policy"] == '"login";q=2;w=60'
+    assert client.get("/admin/login/").status_code == 200

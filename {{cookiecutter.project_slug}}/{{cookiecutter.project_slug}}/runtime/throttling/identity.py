@@ -1,0 +1,100 @@
+"""Who a request is counted for."""
+
+import ipaddress
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.module_loading import import_string
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+UNKNOWN = "ip:unknown"
+
+
+def client_address(request: HttpRequest) -> Address | None:
+    """Return the address of the client, as the outermost proxy of ours saw it.
+
+    That proxy is NUM_PROXIES hops away, and what stands left of its entry in X-Forwarded-For was
+    written by the client. A header with fewer entries did not pass all proxies, and one with
+    something else than an address in that place is no proxy's: then the peer's address counts.
+
+    Returns:
+        the address, with IPv4-mapped IPv6 as IPv4; None for a peer without one (a Unix socket).
+    """
+    peer = _parse(request.META.get("REMOTE_ADDR", ""))
+    hops: int = settings.NUM_PROXIES
+    # A header sent in several lines arrives as one, joined by commas.
+    entries = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    if hops and len(entries) >= hops:
+        return _parse(entries[-hops]) or peer
+    return peer
+
+
+def _parse(text: str) -> Address | None:
+    text = text.strip()
+    if text.startswith("["):  # [2001:db8::1]:443
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:  # 203.0.113.7:443
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def client_of_address(address: Address | None) -> str:
+    """Return the client of an address: `ip:203.0.113.7`, or the /64 of `ip:2001:db8::/64`.
+
+    Whoever has one address of an IPv6 /64 has all of them.
+    """
+    if address is None:
+        return UNKNOWN
+    if address.version == 6:
+        return f"ip:{ipaddress.ip_network((address, 64), strict=False)}"
+    return f"ip:{address}"
+
+
+def client_of(request: HttpRequest, user: Any) -> str:
+    """Return whom a request is counted for.
+
+    The hook THROTTLING_GET_CLIENT of the settings decides; where it returns None, it is the user
+    (`user:7`), or the address of a client that is not signed in. The prefixes keep the name
+    spaces apart.
+    """
+    if hook := _hook("THROTTLING_GET_CLIENT"):
+        client = hook(request)
+        if client is not None:
+            return quote(str(client), safe=":/.@-_+ ")
+    if user is not None and user.is_authenticated:
+        return f"user:{user.pk}"
+    return client_of_address(client_address(request))
+
+
+def tier_of(request: HttpRequest) -> str | None:
+    """Return the tier of the caller, whose THROTTLE_<SCOPE>__<TIER> counts, or None."""
+    hook = _hook("THROTTLING_GET_TIER")
+    return hook(request) if hook else None
+
+
+def is_exempt(request: HttpRequest) -> bool:
+    """Tell whether the client's address is in THROTTLING_EXEMPT_NETWORKS."""
+    networks = settings.THROTTLING_EXEMPT_NETWORKS
+    if not networks:
+        return False
+    address = client_address(request)
+    return address is not None and any(address in network for network in networks)
+
+
+def _hook(setting: str) -> Callable[[HttpRequest], str | None] | None:
+    path = getattr(settings, setting, None)
+    return _import(path) if path else None
+
+
+@cache
+def _import(path: str) -> Callable[[HttpRequest], str | None]:
+    hook: Callable[[HttpRequest], str | None] = import_string(path)
+    return hook

@@ -1,0 +1,87 @@
+import pytest
+from django.core.management import CommandError, call_command
+from rest_framework.test import APIClient
+
+CREDENTIALS = {"username": "ada", "password": "wrong"}
+
+
+@pytest.fixture
+def run(capsys):
+    """Return a function that runs the command and returns what it prints."""
+
+    def run(*arguments):
+        call_command("throttles", *arguments)
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_scopes_with_their_views_and_where_their_rates_are_from(run, settings, set_rates):
+    settings.THROTTLE_VARIABLES = ["THROTTLE_LOGIN"]
+    set_rates(login="3/min", login__staff="off", unused="1/h")
+
+    assert run() == (
+        "login  3/min  (from THROTTLE_LOGIN)\n"
+        "    login /admin/login/\n"
+        "    TokenApiView /api/token/\n"
+        "login__staff  off  (from settings)\n"
+        "unused  1/h  (from settings)\n"
+    )
+
+
+@pytest.mark.redis
+@pytest.mark.django_db
+def test_a_client_s_usage_is_shown_and_given_back(run, set_rates):
+    set_rates(login="3/min;10/h", other="1/h")
+    api = APIClient(REMOTE_ADDR="203.0.113.7")
+    for _ in range(2):
+        api.post("/api/token/", CREDENTIALS)
+
+    shown = run("--client", "ip:203.0.113.7").splitlines()
+    assert shown[0] == "ip:203.0.113.7"
+    assert [line.split(",")[0].strip() for line in shown[1:]] == [
+        "login: 1 of 3 left in 60 s",
+        "login: 8 of 10 left in 3600 s",
+        "other: 1 of 1 left in 3600 s",
+    ]
+    assert run("--client", "ip:203.0.113.8", "--scope", "login").count("of 3 left") == 1
+
+    assert run("--client", "ip:203.0.113.7", "--reset") == "ip:203.0.113.7: 2 windows reset.\n"
+    assert "login: 3 of 3 left" in run("--client", "ip:203.0.113.7")
+
+
+@pytest.mark.redis
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--client", "203.0.113.7"], "'203.0.113.7' is not a client such as ip:203.0.113.7"),
+        (["--client", "ip:203.0.113"], "'203.0.113' is not an IP address."),
+        (["--client", "user:999"], "No user has the id '999'."),
+        (["--client", "user:x"], "No user has the id 'x'."),
+        (["--client", "ip:::1", "--scope", "nope"], "'nope' is not a scope; there are login."),
+        (["--scope", "nope"], "'nope' is not a scope."),
+        (["--reset"], "--reset needs --client"),
+    ],
+)
+def test_errors_name_what_is_wrong(run, set_rates, arguments, error):
+    set_rates(login="3/min")
+
+    with pytest.raises(CommandError) as raised:
+        run(*arguments)
+    assert str(raised.value).startswith(error)
+
+
+@pytest.mark.redis
+def test_an_ipv6_address_is_shown_with_its_64(run, set_rates):
+    set_rates(login="3/min")
+
+    assert run("--client", "ip:2001:db8::7").startswith("ip:2001:db8::/64\n")
+    assert run("--client", "ip:2001:db8::/64").startswith("ip:2001:db8::/64\n")
+
+
+def test_without_redis_there_is_nothing_to_show(run, settings):
+    settings.THROTTLING_REDIS_URL = ""
+
+    with pytest.raises(CommandError, match="REDIS_URL is not set"):
+        run("--client", "ip:203.0.113.7")

@@ -1,0 +1,73 @@
+"""Finds the views of the project and the scopes that throttle them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from django.urls import URLPattern, URLResolver, get_resolver
+from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
+
+from .throttles import RateThrottle, names
+
+
+class ThrottledView(NamedTuple):
+    """A view and one of its throttles.
+
+    Attributes:
+        route: its URL pattern.
+        view: its name.
+        throttle: the throttle's class, None for a plain view under `throttled`.
+        scopes: the scopes it names; what only a request can tell is not among them.
+    """
+
+    route: str
+    view: str
+    throttle: type[BaseThrottle] | None
+    scopes: list[str]
+
+    @property
+    def has_own_rate(self) -> bool:
+        """Whether the class brings its rate along."""
+        return bool(getattr(self.throttle, "rate", None))
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is one of Django REST framework's own, which do not count exactly."""
+        return self.throttle is not None and issubclass(self.throttle, SimpleRateThrottle)
+
+
+def throttled_views() -> list[ThrottledView]:
+    """Return every throttle of every view in the URL configuration."""
+    return list(_walk(get_resolver(), ""))
+
+
+def _walk(resolver: URLResolver, prefix: str) -> Iterator[ThrottledView]:
+    for pattern in resolver.url_patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _walk(pattern, route)
+        elif isinstance(pattern, URLPattern):
+            yield from _throttles(pattern.callback, route)
+
+
+def _throttles(view: Any, route: str) -> Iterator[ThrottledView]:
+    if scopes := getattr(view, "throttle_scopes", None):
+        yield ThrottledView(route, getattr(view, "__name__", str(view)), None, list(scopes))
+    cls = getattr(view, "cls", None)
+    if cls is None:
+        return
+    options = getattr(view, "initkwargs", {})
+    for throttle in options.get("throttle_classes", getattr(cls, "throttle_classes", ())):
+        found: list[str] = []
+        if issubclass(throttle, RateThrottle):
+            configured = type(cls.__name__, (cls,), {**options}) if options else cls
+            found = _flat(throttle.scopes_of(configured))
+        yield ThrottledView(route, cls.__name__, throttle, found)
+
+
+def _flat(scopes: Any) -> list[str]:
+    """Return all names that the scopes of a view may have."""
+    if isinstance(scopes, Mapping):
+        return [name for value in scopes.values() for name in _flat(value)]
+    if isinstance(scopes, property):
+        return []
+    return names(scopes)
