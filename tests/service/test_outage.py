@@ -1,0 +1,127 @@
+"""Redis hangs or dies while requests are coming in."""
+
+import collections
+import signal
+import threading
+import time
+
+import pytest
+
+from ..running import Service, wait_for
+
+pytestmark = [pytest.mark.network, pytest.mark.server]
+
+# Long enough that a second one would show beside everything else that a request may wait for.
+TIMEOUT = 1.0
+WORKERS, THREADS = 2, 4
+
+
+class Load:
+    """Requests from several threads, one after the other in each, until told to end."""
+
+    def __init__(self, service: Service, path: str, clients: int = 8) -> None:
+        self.answers: list[tuple[int, float]] = []
+        self._service, self._path = service, path
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(0.02):
+            started = time.monotonic()
+            status = self._service.get(self._path).status
+            self.answers.append((status, time.monotonic() - started))
+
+    def more(self, count: int) -> None:
+        """Wait for more answers."""
+        target = len(self.answers) + count
+        wait_for(lambda: len(self.answers) >= target, f"{count} answers")
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+@pytest.mark.parametrize("closed", ["", "blog_limit"])
+def test_an_outage_costs_at_most_one_timeout(serve, redis_server, number, closed):
+    environment = {
+        "REDIS_URL": redis_server.url,
+        "REDIS_SOCKET_TIMEOUT": str(TIMEOUT),
+        "THROTTLE_BLOG_LIMIT": "1000000/hour",
+        "THROTTLING_FAIL_CLOSED": closed,
+        "WEB_CONCURRENCY": str(WORKERS),
+        "WEB_THREADS": str(THREADS),
+    }
+    with serve(**environment) as service:
+        with Load(service, "/api/blogs/") as load:
+            load.more(50)
+            assert {status for status, _ in load.answers} == {200}
+            load.answers.clear()
+            redis_server.process.send_signal(number)
+            load.more(200)
+            during = list(load.answers)
+
+            if number == signal.SIGSTOP:
+                redis_server.process.send_signal(signal.SIGCONT)
+            else:
+                redis_server.process.wait()
+                redis_server.start()
+            wait_for(
+                lambda: str(service.log.read_text()).count("answers again") == WORKERS,
+                "the circuits to close",
+            )
+            load.answers.clear()
+            load.more(50)
+
+        statuses = collections.Counter(status for status, _ in during)
+        assert set(statuses) <= ({200, 503} if closed else {200})
+        assert statuses[503] > 100 if closed else statuses[200] == len(during)
+        assert max(duration for _, duration in during) < 2 * TIMEOUT
+        slow = [duration for _, duration in during if duration > TIMEOUT * 0.9]
+        assert len(slow) <= WORKERS * THREADS
+        # The answers under way when the circuit closed may still be the outage's.
+        assert {status for status, _ in load.answers[WORKERS * THREADS :]} == {200}
+
+
+def test_a_denied_service_of_503_says_when_to_come_back(serve):
+    with serve(REDIS_URL="redis://127.0.0.1:1/0", THROTTLING_FAIL_CLOSED="blog_limit") as service:
+        denied = service.get("/api/blogs/")
+        other = service.get("/api/authors/")
+        metrics = service.probe("metrics").body
+
+    assert (denied.status, denied.headers["Retry-After"]) == (503, "1")
+    assert other.status == 200
+    assert 'throttle_requests_total{outcome="failed_closed",scope="blog_limit"} 1.0' in metrics
+    assert 'throttle_requests_total{outcome="failed_open",scope="author_limit"} 1.0' in metrics
+
+
+@pytest.mark.parametrize("rate", ["10/parsec", "0/hour", "-1/h"])
+def test_a_malformed_rate_stops_gunicorn_before_it_binds(serve, project, rate, tmp_path):
+    environment = {"DEBUG": "true", "ENV_FILE": "/dev/null", "THROTTLE_BLOG_LIMIT": rate}
+    log = tmp_path / "gunicorn.log"
+    service = Service([project.path / ".venv/bin/gunicorn"], project.path, log, **environment)
+
+    assert service.process.wait(60) == 1
+    assert log.read_text().startswith(f"THROTTLE_BLOG_LIMIT: '{rate}' ")
+    assert "Listening" not in log.read_text()
+
+
+def test_a_scope_without_a_rate_stops_gunicorn_before_it_binds(project, tmp_path):
+    project = project.copy(tmp_path)
+    views = project.path / project.slug / "blog" / "views.py"
+    views.write_text(views.read_text().replace('"author_limit"', '"forgotten"'))
+    log = tmp_path / "gunicorn.log"
+    environment = {"DEBUG": "true", "ENV_FILE": "/dev/null", "THROTTLE_UNUSED": "1/h"}
+    command = [project.path / ".venv/bin/python", "-m", "gunicorn"]
+    service = Service(command, project.path, log, **environment)
+
+    assert service.process.wait(60) == 1
+    assert "throttling.E001: AuthorApiView (api/authors/) names the throttle" in log.read_text()
+    assert "THROTTLE_FORGOTTEN" in log.read_text()
+    assert "Listening" not in log.read_text()
