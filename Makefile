@@ -11,7 +11,7 @@ GO_INSTALL = GOBIN=$(CURDIR)/.tools/bin GOFLAGS=-modcacherw CGO_ENABLED=0 $(GO) 
 # Tests and the demo find there what was fetched, after what the machine has.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 
-.PHONY: help demo test test-fast lint bench clean
+.PHONY: help demo test test-fast lint bench bench-throttle clean
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,10 @@ lint: .venv/dev $(ACTIONLINT) ## Check the template's own Python and all workflo
 
 bench: .venv/dev ## Time what the README speaks of
 	.venv/bin/python -m bench.generation
+
+bench-throttle: .venv/dev ## Measure throttles against the alternatives; several minutes
+	$(UV) pip install --quiet --python .venv --group bench
+	.venv/bin/python -m bench.throttle
 
 clean: ## Remove what these targets made
 	rm -rf .tools .venv build

@@ -28,6 +28,8 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 class Handler(socketserver.StreamRequestHandler):
+    server: Server
+
     def handle(self):
         while line := self.rfile.readline():
             if line.startswith(b"*"):

@@ -10,6 +10,7 @@ import redis
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
+from prometheus_client import Counter
 from rest_framework.exceptions import APIException
 from rest_framework.settings import api_settings
 
@@ -136,7 +137,7 @@ def _windows(request: HttpRequest, scopes: Iterable[Scope]) -> list[tuple[Scope,
 def _without_redis(scopes: set[str]) -> Decision:
     closed = scopes & set(settings.THROTTLING_FAIL_CLOSED)
     for scope in scopes:
-        THROTTLE_REQUESTS.labels(scope, "failed_closed" if closed else "failed_open").inc()
+        _count(scope, "failed_closed" if closed else "failed_open")
     if closed:
         raise ThrottlingUnavailableError
     return Decision()
@@ -149,7 +150,16 @@ def _report(decision: Decision) -> None:
         if scope in misfits:
             outcome = "would_deny" if shadow else "denied"
             _log(outcome, scope)
-        THROTTLE_REQUESTS.labels(scope.name, outcome).inc()
+        _count(scope.name, outcome)
+
+
+def _count(scope: str, outcome: str) -> None:
+    _counter(scope, outcome).inc()
+
+
+@cache
+def _counter(scope: str, outcome: str) -> Counter:
+    return THROTTLE_REQUESTS.labels(scope, outcome)
 
 
 _logged: dict[tuple[str, str], float] = {}

@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -33,6 +33,7 @@ def client_address(request: HttpRequest) -> Address | None:
     return peer
 
 
+@lru_cache(maxsize=4096)
 def _parse(text: str) -> Address | None:
     text = text.strip()
     if text.startswith("["):  # [2001:db8::1]:443
@@ -46,6 +47,7 @@ def _parse(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+@lru_cache(maxsize=4096)
 def client_of_address(address: Address | None) -> str:
     """Return the client of an address: `ip:203.0.113.7`, or the /64 of `ip:2001:db8::/64`.
 

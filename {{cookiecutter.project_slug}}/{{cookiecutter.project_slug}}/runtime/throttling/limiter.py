@@ -10,12 +10,13 @@ period stands still until it has caught up; by more, the past keeps its distance
 Neither lets anyone in beyond the limit, nor shuts anyone out for longer than a period more.
 """
 
+import hashlib
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import redis
 
@@ -83,16 +84,21 @@ class RedisLimiter:
         redis.RedisError: from every method, when Redis does not answer or refuses.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
-        self._client = client
-        self._script = client.register_script(RING_SCRIPT)
+    def __init__(self, client: redis.Redis, script: str = RING_SCRIPT) -> None:
+        self._client: Any = client
+        self._script = script
+        self._sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
 
     def take(self, limits: Sequence[Limit], cost: int = 1) -> list[Outcome]:
         """See `Limiter.take`."""
-        arguments = [cost]
+        arguments: list[str | int] = [limit.key for limit in limits]
+        arguments.append(cost)
         for limit in limits:
             arguments += limit[1:]
-        answer = self._script([limit.key for limit in limits], arguments)
+        try:
+            answer = self._client.execute_command("EVALSHA", self._sha, len(limits), *arguments)
+        except redis.exceptions.NoScriptError:  # a new Redis, or one that forgot its scripts
+            answer = self._client.execute_command("EVAL", self._script, len(limits), *arguments)
         return [
             Outcome(bool(fits), remaining, wait / 1e6, more / 1e6)
             for fits, remaining, wait, more in zip(*[iter(answer)] * 4, strict=True)

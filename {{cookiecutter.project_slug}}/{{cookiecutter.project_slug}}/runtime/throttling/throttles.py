@@ -19,6 +19,8 @@ from .decisions import Decision, Scope, decide
 from .identity import client_of
 from .rates import parse_rate
 
+_MEMO = "_throttling"
+
 
 class RateThrottle(BaseThrottle):
     """Limits requests in scopes. Subclasses say in which, and for whom they count.
@@ -126,18 +128,22 @@ def _decide(
     The first throttle decides for all throttles of the view, and the decision stays with the
     request for the others and for the answer's headers.
     """
-    decided: tuple[APIView, dict[type, list[Scope]], Decision] | None
-    decided = getattr(request, "_throttling", None)
-    if decided is None or decided[0] is not view or type(throttle) not in decided[1]:
-        throttles = [other for other in view.get_throttles() if isinstance(other, RateThrottle)]
-        scopes = {type(other): other._scopes(request, view) for other in [throttle, *throttles]}
+    made_for, scopes, decision = request._request.__dict__.get(_MEMO, (None, {}, Decision()))
+    if made_for is not view or type(throttle) not in scopes:
+        throttles = {type(other): other for other in view.get_throttles()} | {
+            type(throttle): throttle
+        }
+        scopes = {
+            kind: other._scopes(request, view)
+            for kind, other in throttles.items()
+            if isinstance(other, RateThrottle)
+        }
         cost = _for_request(getattr(view, "throttle_cost", 1), request, view)
         every = [scope for own in scopes.values() for scope in own]
         decision = decide(request._request, every, 1 if cost is None else cost)
-        decided = (view, scopes, decision)
-        request._throttling = decided  # type: ignore[attr-defined]
+        request._request.__dict__[_MEMO] = (view, scopes, decision)
         remember(request._request, decision)
-    return decided[2], decided[1][type(throttle)]
+    return decision, scopes[type(throttle)]
 
 
 def remember(request: HttpRequest, decision: Decision) -> None:

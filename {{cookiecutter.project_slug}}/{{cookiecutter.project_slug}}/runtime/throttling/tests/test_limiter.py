@@ -35,13 +35,11 @@ class SimulatedRedisLimiter(RedisLimiter):
     KEY = "tests:clock"
 
     def __init__(self, clock: Clock) -> None:
-        super().__init__(redis.Redis.from_url(settings.REDIS_URL))
-        self._clock = clock
-        script = RING_SCRIPT.replace(
-            "redis.call('TIME')", f"redis.call('LRANGE', '{self.KEY}', 0, 1)"
-        )
+        simulated = f"redis.call('LRANGE', '{self.KEY}', 0, 1)"
+        script = RING_SCRIPT.replace("redis.call('TIME')", simulated)
         assert script != RING_SCRIPT
-        self._script = self._client.register_script(script)
+        super().__init__(redis.Redis.from_url(settings.REDIS_URL), script)
+        self._clock = clock
 
     def take(self, limits, cost=1):
         pipeline = self._client.pipeline()

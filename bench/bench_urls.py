@@ -1,0 +1,41 @@
+"""Views that answer at once, throttled by Django REST framework's own class and by the service's."""
+
+import importlib
+import os
+
+from django.core.cache import caches
+from django.urls import path
+from django.utils.connection import ConnectionProxy
+from rest_framework.response import Response
+from rest_framework.throttling import ScopedRateThrottle as StockThrottle
+from rest_framework.views import APIView
+
+PACKAGE = os.environ["BENCH_PACKAGE"]
+throttles = importlib.import_module(f"{PACKAGE}.runtime.throttling.throttles")
+
+
+class Stock(StockThrottle):
+    """Django REST framework's own, on Django's own cache backend."""
+
+    cache = ConnectionProxy(caches, "stock")
+
+
+def view(throttle, limit):
+    """Return a view that the throttle limits."""
+
+    class View(APIView):
+        authentication_classes = permission_classes = []
+        throttle_classes = [throttle]
+        throttle_scope = f"limit_{limit}"
+
+        def get(self, request):
+            return Response({})
+
+    return View.as_view()
+
+
+urlpatterns = [
+    path(f"{name}/{limit}/", view(throttle, limit))
+    for name, throttle in {"stock": Stock, "this": throttles.ScopedRateThrottle}.items()
+    for limit in (10, 100, 1000)
+]

@@ -1,0 +1,191 @@
+"""What a throttle costs and how exact it is, against the alternatives: `make bench-throttle`.
+
+Interleaved in one run: Django REST framework's own throttle on Django's Redis cache, the moving
+window of `limits`, and this template's. Requests come over 32 connections to real gunicorn.
+"""
+
+import http.client
+import itertools
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.running import Service
+from tests.service.conftest import RedisServer
+from tests.support import ROOT, generate, run, template
+
+RUNS, CONNECTIONS, PROCESSES = 10, 32, 4
+RESULTS = ROOT / "bench" / "results"
+_addresses = (f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in itertools.count(1))
+
+
+def ask(ports: list[int], path: str, address: str, connection: int, times: int) -> list[int]:
+    """Return how many requests over one connection had each outcome: allowed, denied, other."""
+    client = http.client.HTTPConnection("127.0.0.1", ports[connection % len(ports)])
+    outcomes = [0, 0, 0]
+    for _ in range(times):
+        client.request("GET", path, headers={"X-Forwarded-For": address})
+        answer = client.getresponse()
+        answer.read()
+        outcomes[{200: 0, 429: 1}.get(answer.status, 2)] += 1
+    client.close()
+    return outcomes
+
+
+def ask_in_threads(ports: list[int], path: str, address: str, numbers: range, times: int):
+    """Return the outcomes of some of the connections, each of which has a thread."""
+    outcomes: list[list[int]] = []
+    threads = [
+        threading.Thread(
+            target=lambda number=number: outcomes.append(ask(ports, path, address, number, times))
+        )
+        for number in numbers
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [sum(column) for column in zip(*outcomes, strict=True)]
+
+
+def admitted(pool: ProcessPoolExecutor, ports: list[int], path: str, limit: int) -> list[int]:
+    """Return the outcomes of three times the limit of requests by one client at once."""
+    times = -(-3 * limit // CONNECTIONS)
+    share = CONNECTIONS // PROCESSES
+    address = next(_addresses)
+    futures = [
+        pool.submit(ask_in_threads, ports, path, address, range(n * share, (n + 1) * share), times)
+        for n in range(PROCESSES)
+    ]
+    return [sum(column) for column in zip(*(future.result() for future in futures), strict=True)]
+
+
+def over_admission(project, environment: dict[str, str], folder: Path) -> list[str]:
+    """Return rows: who admitted how many of the limit, on one gunicorn and on three."""
+    rows = []
+    for masters in (1, 3):
+        with ExitStack() as stack:
+            services = [
+                stack.enter_context(
+                    Service(
+                        [project.path / ".venv/bin/gunicorn"],
+                        project.path,
+                        folder / f"gunicorn-{number}.log",
+                        **environment,
+                        WEB_CONCURRENCY="4",
+                        WEB_THREADS="4",
+                    )
+                )
+                for number in range(masters)
+            ]
+            pool = stack.enter_context(ProcessPoolExecutor(PROCESSES))
+            ports = [service.port for service in services]
+            for limit in (10, 100, 1000):
+                counts: dict[str, list[list[int]]] = {"stock": [], "this": []}
+                for _ in range(RUNS):
+                    for name, runs in counts.items():
+                        runs.append(admitted(pool, ports, f"/{name}/{limit}/", limit))
+                for name, runs in counts.items():
+                    allowed = [run[0] for run in runs]
+                    assert all(run[2] == 0 for run in runs), runs
+                    rows.append(
+                        f"| {masters} x 4 x 4 | {limit}/hour | {name} | {min(allowed)} |"
+                        f" {statistics.median(allowed):.0f} | {max(allowed)} |"
+                        f" {sum(count > limit for count in allowed)} |"
+                        f" {sum(run[1] > 0 for run in runs)} |"
+                    )
+    return rows
+
+
+def plot(figures: dict, path: Path) -> None:
+    """Draw the cost of a check by rate."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "bench"
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 3.5))
+    names = list(next(iter(figures.values())))
+    for position, name in enumerate(names):
+        axes.bar(
+            [n + 0.27 * (position - 1) for n in range(len(figures))],
+            [row[name]["µs"] for row in figures.values()],
+            width=0.25,
+            label=name,
+        )
+    axes.set_xticks(range(len(figures)), list(figures))
+    axes.set_ylabel("µs for a check")
+    axes.set_title("A client that has used half of its limit")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    uv = shutil.which("uv") or ROOT / ".tools/bin/uv"
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        project = generate(template(), folder)
+        run(["make", "install"], cwd=project.path)
+        python = project.path / ".venv/bin/python"
+        run([uv, "pip", "install", "--python", python, "limits==5.8.0"], cwd=folder)
+        redis = RedisServer(folder)
+        redis.start()
+        stack.callback(redis.stop)
+        environment = {
+            "BENCH_PACKAGE": project.slug,
+            "PYTHONPATH": f"{ROOT / 'bench'}{os.pathsep}{project.path}",
+            "REDIS_URL": redis.url,
+            "NUM_PROXIES": "1",
+            "DEBUG": "true",
+            "ENV_FILE": os.devnull,
+            "LOG_LEVEL": "ERROR",
+            "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+        }
+        run([python, "manage.py", "migrate", "-v0"], cwd=project.path, **environment)
+        figures = json.loads(
+            run([python, ROOT / "bench/throttle_service.py"], cwd=project.path, **environment)
+        )
+        environment["DJANGO_SETTINGS_MODULE"] = "throttle_service"
+        rows = over_admission(project, environment, folder)
+
+    stock = {rate: row["stock"]["µs"] for rate, row in figures.items()}
+    lines = [
+        "| rate | | µs | of stock | round trips | bytes | memory |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for rate, row in figures.items():
+        for subject, f in row.items():
+            lines.append(
+                f"| {rate} | {subject} | {f['µs']:.0f} | {f['µs'] / stock[rate]:.2f} |"
+                f" {f['round trips']} | {f['bytes']} | {f['memory']} |"
+            )
+    ours = [row["this"]["µs"] for row in figures.values()]
+    lines += [
+        "",
+        f"The highest of this template's costs is {max(ours) / min(ours):.2f} times the lowest.",
+        "",
+        f"Three times the limit, over {CONNECTIONS} connections, {RUNS} runs:",
+        "",
+        "| gunicorns x workers x threads | limit | | least admitted | median | most |"
+        " runs over | runs with denials |",
+        "|---|---|---|---|---|---|---|---|",
+        *rows,
+    ]
+    RESULTS.mkdir(exist_ok=True)
+    plot(figures, RESULTS / "throttle.svg")
+    text = "\n".join(lines) + "\n"
+    (RESULTS / "throttle.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

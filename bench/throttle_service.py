@@ -1,0 +1,172 @@
+"""What bench/throttle.py runs inside a generated service: settings, views, and the cost of a check.
+
+As settings it is the service's own with views that are throttled by Django REST framework's own
+class, by `limits` and by the service's. As a program it prints its measurements as JSON.
+"""
+
+import importlib
+import json
+import os
+import statistics
+import sys
+import threading
+import time
+
+PACKAGE = os.environ["BENCH_PACKAGE"]
+LIMITS = (10, 100, 1000)
+RATES = {"10/min": (10, 60), "1000/h": (1000, 3600), "10000/h": (10_000, 3600)}
+_settings = vars(importlib.import_module(f"{PACKAGE}.settings"))
+globals().update({name: value for name, value in _settings.items() if name.isupper()})
+
+ROOT_URLCONF = "bench_urls"
+REST_FRAMEWORK = {
+    **globals()["REST_FRAMEWORK"],
+    "DEFAULT_THROTTLE_RATES": {f"limit_{limit}": f"{limit}/hour" for limit in LIMITS},
+}
+CACHES = {
+    **globals()["CACHES"],
+    "stock": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": globals()["REDIS_URL"],
+        "KEY_PREFIX": "stock",
+    },
+}
+ROUNDS, CLIENTS = 15, 100
+
+
+class Relay:
+    """Forwards one connection at a time to Redis, and counts round trips and bytes."""
+
+    def __init__(self, url):
+        import socket
+        from urllib.parse import urlsplit
+
+        self._target = (urlsplit(url).hostname, urlsplit(url).port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        self.trips = self.bytes = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        import socket
+
+        while True:
+            client, _ = self._listener.accept()
+            server = socket.create_connection(self._target)
+            threading.Thread(target=self._pump, args=(client, server, 1), daemon=True).start()
+            threading.Thread(target=self._pump, args=(server, client, 0), daemon=True).start()
+
+    def _pump(self, source, sink, trips):
+        while data := source.recv(1 << 20):
+            self.trips += trips  # a client that waits for each answer sends once for each
+            self.bytes += len(data)
+            sink.sendall(data)
+
+
+def subjects(url):
+    """Return for each subject a function that makes a check for a rate, prepared as half used."""
+    import limits as limits_library
+    import redis
+    from django.core.cache.backends.redis import RedisCache
+    from rest_framework.request import Request
+    from rest_framework.test import APIRequestFactory
+    from rest_framework.throttling import ScopedRateThrottle
+    from rest_framework.views import APIView
+
+    limiter_module = importlib.import_module(f"{PACKAGE}.runtime.throttling.limiter")
+    decisions = importlib.import_module(f"{PACKAGE}.runtime.throttling.decisions")
+    redis_module = importlib.import_module(f"{PACKAGE}.runtime.redis")
+    throttles = importlib.import_module(f"{PACKAGE}.runtime.throttling.throttles")
+
+    ours_limiter = limiter_module.RedisLimiter(redis_module.client(url))
+    decisions.limiter = lambda: ours_limiter
+    storage = limits_library.storage.storage_from_string(url)
+    moving = limits_library.strategies.MovingWindowRateLimiter(storage)
+    stock_cache = RedisCache(url, {"KEY_PREFIX": "stock"})
+
+    def view_for(throttle_class):
+        class View(APIView):
+            throttle_classes = [throttle_class]
+            throttle_scope = "scope"
+
+        return View()
+
+    def request_of(client):
+        return Request(APIRequestFactory().get("/", REMOTE_ADDR=client))
+
+    def stock(limit, period, client):
+        class Throttle(ScopedRateThrottle):
+            cache = stock_cache
+            THROTTLE_RATES = {"scope": f"{limit}/{'min' if period == 60 else 'hour'}"}
+
+        view, request = view_for(Throttle), request_of(client)
+        stock_cache.set(f"throttle_scope_{client}", [time.time()] * (limit // 2), period)
+        return lambda: Throttle().allow_request(request, view)
+
+    def ours(limit, period, client):
+        class Throttle(throttles.ScopedRateThrottle):
+            rate = f"{limit}/{period}s"
+
+        view, request = view_for(Throttle), request_of(client)
+        key = decisions.key_of("scope", f"ip:{client}", period)
+        ours_limiter.take([limiter_module.Limit(key, limit, period)], limit // 2)
+        return lambda: Throttle().allow_request(request, view)
+
+    def limits_moving(limit, period, client):
+        item = limits_library.RateLimitItemPerSecond(limit, period)
+        for _ in range(limit // 2 // 500 + 1):
+            moving.hit(item, client, cost=min(500, limit // 2))
+        return lambda: moving.hit(item, client)
+
+    keys = {
+        "stock": lambda limit, period, client: f"stock:1:throttle_scope_{client}",
+        "limits, moving window": lambda limit, period, client: f"LIMITS:*{client}*",
+        "this": lambda limit, period, client: decisions.key_of("scope", f"ip:{client}", period),
+    }
+    functions = {"stock": stock, "limits, moving window": limits_moving, "this": ours}
+    return functions, keys, redis.Redis.from_url(url)
+
+
+def measure(url):
+    """Return µs, round trips, bytes and memory of a check: {rate: {subject: figures}}."""
+    functions, keys, client = subjects(url)
+    relay = Relay(url)
+    relayed, _, _ = subjects(relay.url)
+    figures = {rate: {name: {"µs": []} for name in functions} for rate in RATES}
+    number = 0
+    for round_number in range(ROUNDS + 1):
+        for rate, (limit, period) in RATES.items():
+            for name in functions:
+                checks = []
+                for _ in range(CLIENTS):
+                    number += 1
+                    address = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+                    checks.append(functions[name](limit, period, address))
+                started = time.perf_counter()
+                for check in checks:
+                    check()
+                if round_number:  # the first only warms up
+                    spent = (time.perf_counter() - started) / CLIENTS * 1e6
+                    figures[rate][name]["µs"].append(spent)
+                client.flushdb()
+    for rate, (limit, period) in RATES.items():
+        for name in functions:
+            row = figures[rate][name]
+            row["µs"] = statistics.median(row["µs"])
+            check = relayed[name](limit, period, "10.255.0.1")
+            relay.trips = relay.bytes = 0
+            check()
+            row["round trips"], row["bytes"] = relay.trips, relay.bytes
+            pattern = keys[name](limit, period, "10.255.0.1")
+            matching = client.scan_iter(pattern, count=1000) if "*" in pattern else [pattern]
+            row["memory"] = sum(client.memory_usage(key, samples=0) or 0 for key in matching)
+            client.flushdb()
+    return figures
+
+
+if __name__ == "__main__":
+    import django
+
+    os.environ["DJANGO_SETTINGS_MODULE"] = "throttle_service"
+    django.setup()
+    json.dump(measure(os.environ["REDIS_URL"]), sys.stdout)
