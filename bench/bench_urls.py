@@ -1,4 +1,4 @@
-"""Views that answer at once, throttled by Django REST framework's own class and by the service's."""
+"""Views that answer at once, under Django REST framework's own throttle and the service's."""
 
 import importlib
 import os

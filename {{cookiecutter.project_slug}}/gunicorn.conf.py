@@ -1,5 +1,6 @@
 """gunicorn's settings: `gunicorn` without arguments, in this folder, serves the service."""
 
+import atexit
 import gc
 import os
 import shutil
@@ -22,10 +23,20 @@ except ImproperlyConfigured as error:
 
 # Workers share their metrics through files here; prometheus_client reads the name when imported.
 if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-")
+    _metrics, _arbiter = tempfile.mkdtemp(prefix="metrics-"), os.getpid()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics
+
+    @atexit.register
+    def _remove_metrics() -> None:
+        if os.getpid() == _arbiter:  # workers end too
+            shutil.rmtree(_metrics, ignore_errors=True)
+
 
 wsgi_app = "{{ cookiecutter.project_slug }}.wsgi:application"
-bind = f"0.0.0.0:{settings.PORT}"
+_ipv6 = ":" in settings.HOST
+bind = f"[{settings.HOST}]:{settings.PORT}" if _ipv6 else f"{settings.HOST}:{settings.PORT}"
+# Django itself reads what proxies say, where NUM_PROXIES says that there are any.
+forwarded_allow_ips = ""
 worker_class = "gthread"
 # Without Redis each worker would count and cache for itself.
 workers = settings.WEB_CONCURRENCY if settings.REDIS_URL else 1
@@ -49,10 +60,12 @@ def on_starting(server: Any) -> None:
 
     if errors := [message for message in run_checks() if message.is_serious()]:
         sys.exit("\n".join(f"{error.id}: {error.msg}" for error in errors))
-    with socket.socket() as probe:
+    if not settings.DEBUG and not (settings.STATIC_ROOT / "staticfiles.json").exists():
+        sys.exit("While DEBUG is off, pages need `python manage.py collectstatic --noinput` first.")
+    with socket.socket(socket.AF_INET6 if _ipv6 else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("", settings.OPS_PORT))
+            probe.bind((settings.HOST, settings.OPS_PORT))
         except OSError as error:
             sys.exit(f"OPS_PORT: {settings.OPS_PORT} is not free: {error.strerror}.")
 
@@ -72,7 +85,7 @@ def post_worker_init(worker: Any) -> None:
     """Answer probes from each worker."""
     from {{ cookiecutter.project_slug }}.runtime import ops
 
-    ops.start(settings.OPS_PORT, draining=lambda: not worker.alive)
+    ops.start(settings.HOST, settings.OPS_PORT, draining=lambda: not worker.alive)
 
 
 def child_exit(server: Any, worker: Any) -> None:
@@ -80,8 +93,3 @@ def child_exit(server: Any, worker: Any) -> None:
     from prometheus_client.multiprocess import mark_process_dead
 
     mark_process_dead(worker.pid)
-
-
-def on_exit(server: Any) -> None:
-    """Leave no files behind."""
-    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

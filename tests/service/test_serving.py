@@ -42,7 +42,8 @@ def test_cache_throttles_and_logs(serve, redis):
     assert second.body == first.body
     assert detail == [200, 200, 429]
     assert listed.status == 429
-    assert 0 < int(listed.headers["Retry-After"]) <= 3600
+    # A slot returns up to a twentieth of its period late.
+    assert 3600 <= int(listed.headers["Retry-After"]) <= 3780
     assert independent.status == 200
     assert_only_json(service)
     access = next(

@@ -20,6 +20,10 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+from dotenv import dotenv_values
+
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
 
 def find_server() -> str | None:
     """Return the path of a redis-server, or None."""
@@ -68,28 +72,46 @@ def start_server(program: str, directory: str) -> tuple[subprocess.Popen[str], s
 
 
 def run(command: list[str]) -> int:
-    """Run the command to its end and return its exit status; pass on the signals it should get."""
+    """Run the command to its end and return its exit status."""
     child = subprocess.Popen(command)  # noqa: S603
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the command as well
-    signal.signal(signal.SIGTERM, lambda number, frame: child.send_signal(number))
+
+    def end(number: int, frame: object) -> None:
+        child.terminate()
+
+    # The terminal sends Ctrl-C to the command as well. The others are sent to one process, or mean
+    # something else to gunicorn: a closed terminal would have it reload.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in ENDING:
+        signal.signal(number, end)
     status = child.wait()
     return 128 - status if status < 0 else status
+
+
+def is_configured() -> bool:
+    """Tell whether the environment, or the file that the settings read, names a Redis."""
+    values = {**dotenv_values(os.environ.get("ENV_FILE", ".env")), **os.environ}
+    return bool(values.get("REDIS_URL") or values.get("REDIS_URL_FILE"))
 
 
 def main() -> int:
     command = sys.argv[1:]
     program = find_server()
-    if os.environ.get("REDIS_URL") or not program:
-        if not program:
-            print("No redis-server was found: running without Redis.", file=sys.stderr)
+    if is_configured():
         return run(command)
+    if not program:
+        print("No redis-server was found: running without Redis.", file=sys.stderr)
+        return run(command)
+    for number in ENDING:  # so that what was started is ended, whenever they come
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory() as directory:
-        server, os.environ["REDIS_URL"] = start_server(program, directory)
+        server = None
         try:
+            server, os.environ["REDIS_URL"] = start_server(program, directory)
             return run(command)
         finally:
-            server.terminate()
-            server.wait()
+            if server:
+                server.terminate()
+                server.wait()
 
 
 if __name__ == "__main__":

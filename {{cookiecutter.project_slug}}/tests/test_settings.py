@@ -9,19 +9,26 @@ from pathlib import Path
 import pytest
 
 from {{ cookiecutter.project_slug }} import settings as settings_module
+from {{ cookiecutter.project_slug }}.runtime import reporting
 
 ROOT = Path(__file__).parent.parent
 PRODUCTION = {"ALLOWED_HOSTS": "api.example.com", "SECRET_KEY": "0123456789-abcdefghij" * 3}
 WRONG = {
     "ALLOWED_HOSTS": "*",
+    "CORS_ALLOWED_ORIGINS": "www.example.com",
+    "CSRF_TRUSTED_ORIGINS": "https://api.example.com/path",
     "DATABASE_URL": "mysqlite:///x",
     "LOG_FORMAT": "xml",
     "LOG_LEVEL": "LOUD",
     "NUM_PROXIES": "-1",
     "OPS_PORT": "8000",
+    "REDIS_CA_CERT": "/nowhere",
     "REDIS_URL": "localhost",
     "SECRET_KEY": "short",
+    "SECURE_HSTS_SECONDS": "-5",
     "THROTTLE_LOGIN": "10/parsec",
+    "THROTTLING_EXEMPT_NETWORKS": "10.0.0.0/8, everyone",
+    "THROTTLING_HEADERS": "none",
     "WEB_THREADS": "0",
 }
 
@@ -38,9 +45,9 @@ def run(*command, **environment):
     )
 
 
-@pytest.mark.parametrize("command", [[sys.executable, "manage.py", "check"], ["gunicorn"]])
+@pytest.mark.parametrize("command", [["manage.py", "check"], ["-m", "gunicorn"]])
 def test_every_wrong_value_is_reported_at_once(command):
-    result = run(*command, **WRONG)
+    result = run(sys.executable, *command, **WRONG)
 
     lines = result.stderr.splitlines()
     assert result.returncode == 1
@@ -105,6 +112,62 @@ def test_secrets_may_be_files(tmp_path):
         PRODUCTION["SECRET_KEY"],
         ["api.example.com"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://user:hush@host/name"),
+        ("DATABASE_URL", "postgres://"),
+        ("REDIS_URL", "redis://:hush@host/0?foo=bar"),
+        ("REDIS_URL", "redis://:hush@host/notadb"),
+        ("ALLOWED_HOSTS", "https://api.example.com"),
+        ("ENV_FILE", "/nowhere"),
+        ("ENV_FILE", "/"),
+    ],
+)
+def test_what_would_fail_at_the_first_request_stops_the_start(name, value):
+    result = run(sys.executable, "manage.py", "check", **{**PRODUCTION, name: value})
+
+    assert result.returncode == 1
+    assert [line.split(":")[0] for line in result.stderr.splitlines()] == [name]
+    assert "hush" not in result.stderr
+
+
+def test_lists_may_have_spaces_and_a_comma_at_the_end():
+    hosts = {**PRODUCTION, "ALLOWED_HOSTS": " api.example.com , .example.net,"}
+
+    assert values("ALLOWED_HOSTS", **hosts) == [["api.example.com", ".example.net"]]
+
+
+def test_rates_and_levels_may_be_files(tmp_path):
+    (tmp_path / "rate").write_text("3/min\n")
+    (tmp_path / "level").write_text("ERROR\n")
+    files = {"THROTTLE_LOGIN_FILE": tmp_path / "rate", "LOG_LEVEL_FILE": tmp_path / "level"}
+
+    rates, level = values(
+        "THROTTLE_RATES", "LOG_LEVEL", **PRODUCTION, **{k: str(v) for k, v in files.items()}
+    )
+
+    assert rates["login"] == "3/min"
+    assert level == "ERROR"
+
+
+def test_a_level_of_a_logger_leaves_its_other_settings():
+    (logging,) = values("LOGGING", LOG_LEVEL_DJANGO__SERVER="DEBUG", **PRODUCTION)
+
+    assert logging["loggers"]["django.server"] == {
+        "handlers": [],
+        "level": "DEBUG",
+        "propagate": True,
+    }
+
+
+def test_error_pages_hide_what_urls_hide():
+    safe = reporting.ExceptionReporterFilter().get_safe_settings()
+
+    for name in ("REDIS_URL", "CACHEOPS_REDIS", "SECRET_KEY", "THROTTLING_REDIS_URL"):
+        assert set(safe[name]) == {"*"}, name
 
 
 def test_the_readme_documents_every_variable():

@@ -3,6 +3,7 @@
 README.md has the table of variables. A wrong value stops the start with one line per variable.
 """
 
+import os
 import tomllib
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,14 @@ from typing import Any
 from csp.constants import NONE, SELF
 from environs import validate
 
-from .runtime.environment import Environment, parse_network, validate_redis_url
+from .runtime.environment import (
+    Environment,
+    parse_host,
+    parse_network,
+    parse_origin,
+    validate_file,
+    validate_redis_url,
+)
 from .runtime.throttling.rates import rates_from_environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -24,7 +32,11 @@ SERVICE_DESCRIPTION: str = _pyproject["project"]["description"]
 # --- The environment --------------------------------------------------------------------------
 
 env = Environment()
-env.read_env(BASE_DIR / env.str("ENV_FILE", ".env"), recurse=False)
+_env_file = BASE_DIR / env.str("ENV_FILE", ".env")
+if _env_file.exists() and not _env_file.is_dir():
+    env.read_env(_env_file, recurse=False)
+elif "ENV_FILE" in os.environ:
+    env.reject("ENV_FILE", "Must be the path of a file.")
 
 DEVELOPMENT_SECRET_KEY = "only-for-development-and-refused-when-debug-is-off"  # noqa: S105
 _log_level = validate.OneOf(
@@ -35,16 +47,25 @@ _positive = validate.Range(min=1)
 
 DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = env.str("SECRET_KEY", DEVELOPMENT_SECRET_KEY if DEBUG else "")
-ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", [])
-CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
-CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", [])
+ALLOWED_HOSTS = env.items("ALLOWED_HOSTS", parse_host)
+CSRF_TRUSTED_ORIGINS = env.items("CSRF_TRUSTED_ORIGINS", parse_origin)
+CORS_ALLOWED_ORIGINS = env.items("CORS_ALLOWED_ORIGINS", parse_origin)
 NUM_PROXIES = env.int("NUM_PROXIES", 0, validate=validate.Range(min=0))
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", not DEBUG and bool(NUM_PROXIES))
-SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", 0 if DEBUG else 31_536_000)
+SECURE_HSTS_SECONDS = env.int(
+    "SECURE_HSTS_SECONDS", 0 if DEBUG else 31_536_000, validate=validate.Range(min=0)
+)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", False)
 SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", False)
 
-_database: Any = env.dj_db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
+SQLITE, POSTGRESQL = "django.db.backends.sqlite3", "django.db.backends.postgresql"
+_database: Any = {"ENGINE": SQLITE, "NAME": BASE_DIR / "db.sqlite3"}
+if env.names("DATABASE_URL"):
+    _database = env.dj_db_url("DATABASE_URL")
+if _database and not (_database["ENGINE"] in {SQLITE, POSTGRESQL} and _database["NAME"]):
+    env.reject(
+        "DATABASE_URL", "Must look like postgres://user:password@host:5432/name or sqlite:///path."
+    )
 
 REDIS_URL = env.str("REDIS_URL", "", validate=validate_redis_url)
 CACHEOPS_REDIS_URL = env.str("CACHEOPS_REDIS_URL", REDIS_URL, validate=validate_redis_url)
@@ -52,7 +73,7 @@ THROTTLING_REDIS_URL = env.str("THROTTLING_REDIS_URL", REDIS_URL, validate=valid
 REDIS_SOCKET_TIMEOUT = env.float(
     "REDIS_SOCKET_TIMEOUT", 0.25, validate=validate.Range(min=0, min_inclusive=False)
 )
-REDIS_CA_CERT = env.str("REDIS_CA_CERT", "")
+REDIS_CA_CERT = env.str("REDIS_CA_CERT", "", validate=validate_file)
 CACHE_KEY_PREFIX = env.str("CACHE_KEY_PREFIX", SERVICE_NAME, validate=validate.Length(min=1))
 
 THROTTLE_RATES = rates_from_environment(
@@ -69,16 +90,14 @@ THROTTLE_RATES = rates_from_environment(
 )
 
 # What the environment said, for `manage.py throttles`.
-THROTTLE_VARIABLES = sorted(env.variables("THROTTLE_"))
+THROTTLE_VARIABLES = env.names("THROTTLE_")
 # Scopes that answer 503 rather than let requests through while Redis does not answer.
-THROTTLING_FAIL_CLOSED: list[str] = env.list("THROTTLING_FAIL_CLOSED", [])
+THROTTLING_FAIL_CLOSED = env.items("THROTTLING_FAIL_CLOSED", str)
 # RateLimit and RateLimit-Policy (draft), X-RateLimit-* (legacy), both or none (off).
 THROTTLING_HEADERS = env.str(
     "THROTTLING_HEADERS", "draft", validate=validate.OneOf(["draft", "legacy", "both", "off"])
 )
-THROTTLING_EXEMPT_NETWORKS: list[Any] = env.list(
-    "THROTTLING_EXEMPT_NETWORKS", [], subcast=parse_network
-)
+THROTTLING_EXEMPT_NETWORKS = env.items("THROTTLING_EXEMPT_NETWORKS", parse_network)
 
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO", validate=_log_level)
 LOG_FORMAT = env.str("LOG_FORMAT", "json", validate=validate.OneOf(["json", "console"]))
@@ -86,12 +105,14 @@ LOG_STREAM = env.str("LOG_STREAM", "stdout", validate=validate.OneOf(["stdout", 
 # LOG_LEVEL_DJANGO__DB__BACKENDS=DEBUG sets the level of the logger django.db.backends.
 _log_levels = {
     name.removeprefix("LOG_LEVEL_").lower().replace("__", "."): env.str(name, validate=_log_level)
-    for name in env.variables("LOG_LEVEL_")
+    for name in env.names("LOG_LEVEL_")
 }
 
 WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", 2, validate=_positive)
 WEB_THREADS = env.int("WEB_THREADS", 4, validate=_positive)
 GRACEFUL_TIMEOUT = env.int("GRACEFUL_TIMEOUT", 30, validate=_positive)
+# With DEBUG on it shows errors to anyone who asks, so only this machine may.
+HOST = env.str("HOST", "127.0.0.1" if DEBUG else "0.0.0.0")  # noqa: S104
 PORT = env.int("PORT", 8000, validate=_port)
 OPS_PORT = env.int("OPS_PORT", 8001, validate=_port)
 
@@ -166,20 +187,23 @@ TEMPLATES = [
 # --- Database ---------------------------------------------------------------------------------
 
 DATABASES = {"default": _database}
-if _database["ENGINE"] == "django.db.backends.sqlite3":
+if _database["ENGINE"] == SQLITE:
     _database["OPTIONS"] = {
         # Writers queue instead of failing, and readers never wait for them.
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         "timeout": 20,
+        **_database.get("OPTIONS", {}),
     }
-elif _database["ENGINE"] == "django.db.backends.postgresql":
-    _database.setdefault("OPTIONS", {}).setdefault(
-        # Each process opens its own pool after the fork: a connection for each request thread and
-        # one for the probes.
-        "pool",
-        {"min_size": 0, "max_size": WEB_THREADS + 1, "timeout": 10},
-    )
+else:
+    # Each process opens its own pool after the fork: a connection for each request thread and one
+    # for the probes. A database that is away is known to be after seconds, not minutes.
+    _database["OPTIONS"] = {
+        "connect_timeout": 3,
+        "pool": {"min_size": 0, "max_size": WEB_THREADS + 1, "timeout": 3},
+        **_database.get("OPTIONS", {}),
+    }
+    _database["CONN_MAX_AGE"] = 0  # which is the pool's business
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Caching (docs/caching.md) ----------------------------------------------------------------
@@ -218,14 +242,16 @@ CACHEOPS = {
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "knox.auth.TokenAuthentication",
+        "{{ cookiecutter.project_slug }}.users.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": [
         "rest_framework.permissions.DjangoModelPermissionsOrAnonReadOnly",
     ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": [
+        "{{ cookiecutter.project_slug }}.runtime.parsers.JSONParser",
+    ],
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
     "PAGE_SIZE": 20,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -269,6 +295,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = not DEBUG
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+DEFAULT_EXCEPTION_REPORTER_FILTER = f"{__package__}.runtime.reporting.ExceptionReporterFilter"
 # Subdomains and the browsers' preload list bind hosts that this service knows nothing of, so both
 # are for their owner to switch on (SECURE_HSTS_INCLUDE_SUBDOMAINS, SECURE_HSTS_PRELOAD).
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
@@ -314,7 +341,7 @@ USE_TZ = True
 
 # --- Logging (docs/logging.md) ----------------------------------------------------------------
 
-LOGGING = {
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
@@ -339,7 +366,8 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         "django.server": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
         # log_event's default.
-        "django_default": {"level": "INFO"},
-        **{name: {"level": level} for name, level in _log_levels.items()},
+        "django_default": {"level": LOG_LEVEL},
     },
 }
+for _name, _level in _log_levels.items():
+    LOGGING["loggers"].setdefault(_name, {})["level"] = _level

@@ -3,13 +3,18 @@
 import ipaddress
 import os
 import re
-from typing import cast
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
+import redis
 from django.core.exceptions import ImproperlyConfigured
 from environs import EnvValidationError, FileAwareEnv, ValidationError
 
+T = TypeVar("T")
 _SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|KEY|DSN|_URL$")
+_FILE = "_FILE"
 
 
 class Environment(FileAwareEnv):
@@ -26,14 +31,25 @@ class Environment(FileAwareEnv):
         try:
             return super()._get_value(env_key, default)
         except (OSError, ValueError):  # environs raises ValueError at once, without deferring it
-            path = self.variables()[f"{env_key}_FILE"]
-            self.reject(f"{env_key}_FILE", f"{path!r} is not a file that this process can read.")
+            path = self._variables()[env_key + _FILE]
+            self.reject(env_key + _FILE, f"{path!r} is not a file that this process can read.")
             return default
 
-    def variables(self, prefix: str = "") -> dict[str, str]:
-        """Return the variables whose names begin with `prefix`; the process wins over `.env`."""
-        merged = {**self._environ, **os.environ}
-        return {name: value for name, value in sorted(merged.items()) if name.startswith(prefix)}
+    def names(self, prefix: str) -> list[str]:
+        """Return the names of the variables that begin with `prefix`, also if set as files."""
+        names = {name.removesuffix(_FILE) for name in self._variables()}
+        return sorted(name for name in names if name.startswith(prefix))
+
+    def items(self, name: str, parse: Callable[[str], T]) -> list[T]:
+        """Return what a comma-separated variable lists, without blanks, each item parsed."""
+        parsed = []
+        for item in (self.str(name, "") or "").split(","):
+            if item := item.strip():
+                try:
+                    parsed.append(parse(item))
+                except ValueError as error:
+                    self.reject(name, str(error))
+        return parsed
 
     def reject(self, name: str, reason: str) -> None:
         """Record that the variable `name` is wrong, and why, for `seal` to report."""
@@ -52,8 +68,11 @@ class Environment(FileAwareEnv):
             lines = [self._line(name, reasons[name]) for name in reasons]
             raise ImproperlyConfigured("\n".join(lines)) from None
 
+    def _variables(self) -> dict[str, str]:
+        return {**self._environ, **os.environ}
+
     def _line(self, name: str, reasons: list[str]) -> str:
-        value = self.variables().get(name)
+        value = self._variables().get(name)
         shown = "" if value is None or _SECRET.search(name) else f" (it is {value[:80]!r})"
         return f"{name}: {' '.join(reasons)}{shown}"
 
@@ -68,25 +87,62 @@ def validate_redis_url(url: str) -> None:
         return
     try:
         parts = urlsplit(url)
-        well_formed = bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        if parts.scheme in {"redis", "rediss"}:
+            has_database = re.fullmatch(r"/?[0-9]*", parts.path) is not None
+            well_formed = bool(parts.hostname) and has_database
+        else:
+            well_formed = parts.scheme == "unix" and bool(parts.path)
+        # It connects to nothing, and refuses what redis-py would refuse at the first request.
+        redis.ConnectionPool.from_url(url).make_connection()
+    except (TypeError, ValueError):
         well_formed = False
-    else:
-        well_formed = well_formed or (parts.scheme == "unix" and bool(parts.path))
-    if not well_formed or parts.scheme not in {"redis", "rediss", "unix"}:
+    if not well_formed:
         raise ValidationError(
             "Must look like redis://user:password@host:6379/0 (rediss:// for TLS),"
             " with special characters of the password percent-encoded."
         )
 
 
+def validate_file(path: str) -> None:
+    """Accept the path of a file, and the empty string for none.
+
+    Raises:
+        environs.ValidationError: a sentence with the rule.
+    """
+    if path and not Path(path).is_file():
+        raise ValidationError("Must be the path of a file.")
+
+
+def parse_host(text: str) -> str:
+    """Return a host name as ALLOWED_HOSTS takes it, such as `api.example.com` or `.example.com`.
+
+    Raises:
+        ValueError: a sentence with the text and the rule.
+    """
+    if not re.fullmatch(r"\*|\.?[\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\]", text):
+        raise ValueError(f"{text!r} is not a host name such as api.example.com.")
+    return text
+
+
+def parse_origin(text: str) -> str:
+    """Return an origin, such as `https://api.example.com`.
+
+    Raises:
+        ValueError: a sentence with the text and the rule.
+    """
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
+        raise ValueError(f"{text!r} is not an origin such as https://api.example.com.")
+    return text
+
+
 def parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     """Parse a network such as `10.0.0.0/8`, or a single address.
 
     Raises:
-        environs.ValidationError: a sentence with the text and the rule.
+        ValueError: a sentence with the text and the rule.
     """
     try:
-        return ipaddress.ip_network(text.strip())
+        return ipaddress.ip_network(text)
     except ValueError:
-        raise ValidationError(f"{text!r} is not a network such as 10.0.0.0/8.") from None
+        raise ValueError(f"{text!r} is not a network such as 10.0.0.0/8.") from None

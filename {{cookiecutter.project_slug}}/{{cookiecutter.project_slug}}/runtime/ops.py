@@ -5,7 +5,9 @@ and neither ALLOWED_HOSTS nor the redirect to HTTPS meets it.
 """
 
 import json
+import logging
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,18 +17,27 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from .health import readiness
 from .metrics import exposition
 
+logger = logging.getLogger(__name__)
+
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, port: int, draining: Callable[[], bool]) -> None:
+    def __init__(self, host: str, port: int, draining: Callable[[], bool]) -> None:
         self.draining = draining
-        super().__init__(("", port), _Handler)
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), _Handler)
 
     def server_bind(self) -> None:
         # Every worker listens on the one port, and the kernel picks who answers.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         super().server_bind()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log what went wrong as one line; a client that went away is nothing wrong."""
+        error = sys.exception()
+        if not isinstance(error, ConnectionError | TimeoutError):
+            logger.error("The operations port failed to answer", exc_info=error)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -45,26 +56,34 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(404, b'{"status": "not found"}')
 
+    do_HEAD = do_GET  # noqa: N815 - the name is http.server's
+
+    def version_string(self) -> str:
+        """Say no more than is needed."""
+        return "ops"
+
     def _answer(self, status: int, body: bytes, content_type: str = "application/json") -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, *args: object) -> None:
         """Probes come every few seconds and say nothing: they are not logged."""
 
 
-def start(port: int, *, draining: Callable[[], bool]) -> None:
+def start(host: str, port: int, *, draining: Callable[[], bool]) -> None:
     """Serve the operations port from a daemon thread of this process.
 
     Args:
+        host: address to listen on.
         port: TCP port, shared with the other workers.
         draining: tells whether this process is shutting down.
 
     Raises:
         OSError: the port is taken by someone else.
     """
-    server = _Server(port, draining)
+    server = _Server(host, port, draining)
     threading.Thread(target=server.serve_forever, name="ops", daemon=True).start()

@@ -38,7 +38,9 @@ class JsonFormatter(BaseJsonFormatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; a record that cannot be formatted becomes a line that says so."""
         try:
-            return super().format(record)
+            line = super().format(record)
+            # A lone surrogate is no UTF-8, and would be lost with its line when that is written.
+            return line.encode("utf-8", "backslashreplace").decode()
         except Exception as error:  # a log line must not break the request that wrote it
             fields = self._fields(record, f"{record.msg!s:.2000}")
             fields["logging_error"] = f"{type(error).__name__}: {error!s:.500}"

@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
@@ -11,6 +13,7 @@ def new_process(monkeypatch):
     """Begin without what an earlier probe found out, and keep the test's connection."""
     monkeypatch.setattr(health, "_migrated", False)
     monkeypatch.setattr(connection, "close", lambda: None)
+    monkeypatch.setattr(health._database_check, "run", health._database)
 
 
 @pytest.mark.django_db
@@ -51,3 +54,20 @@ def test_not_ready_while_draining(new_process):
 
     assert not ready
     assert body["status"] == "draining"
+
+
+def test_a_database_that_hangs_does_not_hold_up_the_probe(monkeypatch):
+    monkeypatch.setattr(health, "CHECK_SECONDS", 0.01)
+    goes_on = threading.Event()
+    check = health.BoundedCheck(lambda: "ok" if goes_on.wait(20) else "never")
+
+    # The second finds the first still under way, and does not add to it.
+    assert [check.run(), check.run()] == ["unreachable", "unreachable"]
+    assert threading.active_count() < 10
+
+    goes_on.set()
+    monkeypatch.setattr(health, "CHECK_SECONDS", 20)
+    for thread in threading.enumerate():
+        if thread.name == "health":
+            thread.join()
+    assert check.run() == "ok"

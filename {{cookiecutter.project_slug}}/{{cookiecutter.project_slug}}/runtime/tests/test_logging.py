@@ -22,7 +22,7 @@ def lines():
 
     class Handler(logging.Handler):
         def emit(self, record):
-            written.append(self.format(record))
+            written.append(self.format(record).encode().decode())
 
     handler = Handler()
     handler.setFormatter(JsonFormatter(service="acme", version="1.2.3"))

@@ -84,11 +84,10 @@ def rates_from_environment(env: Environment, defaults: Mapping[str, str]) -> dic
     A variable may name a scope that has no default. `THROTTLE_<SCOPE>__<TIER>` is returned as
     `scope__tier`. Malformed rates are reported to `env`.
     """
-    variables = env.variables(PREFIX)
     named = {variable(scope): scope for scope in defaults}
     rates = dict(defaults)
-    for name, text in variables.items():
-        rates[named.get(name, name.removeprefix(PREFIX).lower())] = text
+    for name in env.names(PREFIX):
+        rates[named.get(name, name.removeprefix(PREFIX).lower())] = env.str(name, "off")
     for scope, text in rates.items():
         try:
             parse_rate(text)

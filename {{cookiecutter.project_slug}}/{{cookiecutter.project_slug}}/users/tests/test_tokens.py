@@ -75,3 +75,28 @@ def test_guessing_at_the_admin_s_form_is_throttled_with_it(api, client, user, se
     assert 0 < int(denied.headers["Retry-After"]) <= 63
     assert denied.headers["RateLimit-Policy"] == '"login";q=2;w=60'
     assert client.get("/admin/login/").status_code == 200
+
+
+def test_an_expired_token_does_not_keep_anyone_from_a_new_one(api, token):
+    AuthToken.objects.update(expiry=timezone.now() - timedelta(seconds=1))
+    api.credentials(HTTP_AUTHORIZATION=f"Token {token}")
+
+    assert api.post("/api/token/", CREDENTIALS).status_code == 200
+
+
+@pytest.mark.parametrize("header", ["Token \udcff", "Token", "Token a b", "Token " + "x" * 5000])
+def test_what_is_no_token_is_refused(api, db, header):
+    api.credentials(HTTP_AUTHORIZATION=header.encode("utf-8", "surrogateescape").decode("latin-1"))
+
+    assert api.delete("/api/token/").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "body", ["[" * 200_000, '{"username": 1e400}', '{"username": NaN}', "\ud800", "{", "9" * 5000]
+)
+def test_what_is_no_json_is_refused(client, db, body):
+    encoded = body.encode("utf-8", "surrogatepass")
+    answer = client.post("/api/token/", encoded, content_type="application/json")
+
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("JSON parse error - ")
