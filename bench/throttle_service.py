@@ -11,6 +11,7 @@ import statistics
 import sys
 import threading
 import time
+from functools import cache
 
 PACKAGE = os.environ["BENCH_PACKAGE"]
 LIMITS = (10, 100, 1000)
@@ -43,7 +44,7 @@ class Relay:
 
         self._target = (urlsplit(url).hostname, urlsplit(url).port)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        self.url = url.replace(f":{self._target[1]}/", f":{self._listener.getsockname()[1]}/")
         self.trips = self.bytes = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -94,23 +95,33 @@ def subjects(url):
     def request_of(client):
         return Request(APIRequestFactory().get("/", REMOTE_ADDR=client))
 
-    def stock(limit, period, client):
+    @cache
+    def stock_view(limit, period):
         class Throttle(ScopedRateThrottle):
             cache = stock_cache
             THROTTLE_RATES = {"scope": f"{limit}/{'min' if period == 60 else 'hour'}"}
 
-        view, request = view_for(Throttle), request_of(client)
-        stock_cache.set(f"throttle_scope_{client}", [time.time()] * (limit // 2), period)
-        return lambda: Throttle().allow_request(request, view)
+        return view_for(Throttle)
 
-    def ours(limit, period, client):
+    def stock(limit, period, client):
+        view, request = stock_view(limit, period), request_of(client)
+        (throttle,) = view.throttle_classes
+        stock_cache.set(f"throttle_scope_{client}", [time.time()] * (limit // 2), period)
+        return lambda: throttle().allow_request(request, view)
+
+    @cache
+    def our_view(limit, period):
         class Throttle(throttles.ScopedRateThrottle):
             rate = f"{limit}/{period}s"
 
-        view, request = view_for(Throttle), request_of(client)
+        return view_for(Throttle)
+
+    def ours(limit, period, client):
+        view, request = our_view(limit, period), request_of(client)
+        (throttle,) = view.throttle_classes
         key = decisions.key_of("scope", f"ip:{client}", period)
         ours_limiter.take([limiter_module.Limit(key, limit, period)], limit // 2)
-        return lambda: Throttle().allow_request(request, view)
+        return lambda: throttle().allow_request(request, view)
 
     def limits_moving(limit, period, client):
         item = limits_library.RateLimitItemPerSecond(limit, period)
@@ -130,8 +141,6 @@ def subjects(url):
 def measure(url):
     """Return µs, round trips, bytes and memory of a check: {rate: {subject: figures}}."""
     functions, keys, client = subjects(url)
-    relay = Relay(url)
-    relayed, _, _ = subjects(relay.url)
     figures = {rate: {name: {"µs": []} for name in functions} for rate in RATES}
     number = 0
     for round_number in range(ROUNDS + 1):
@@ -149,6 +158,8 @@ def measure(url):
                     spent = (time.perf_counter() - started) / CLIENTS * 1e6
                     figures[rate][name]["µs"].append(spent)
                 client.flushdb()
+    relay = Relay(url)
+    relayed, _, _ = subjects(relay.url)
     for rate, (limit, period) in RATES.items():
         for name in functions:
             row = figures[rate][name]

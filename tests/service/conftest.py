@@ -6,6 +6,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -87,56 +88,76 @@ def redis_server(tmp_path) -> Iterator[RedisServer]:
     server.stop()
 
 
+class PostgresServer:
+    """A real PostgreSQL, from PATH or from a wheel, which tests may end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"postgres://service@127.0.0.1:{self.port}/postgres"
+        self._folder = folder
+        self._binaries = _postgres_binaries(folder)
+        self._user = {}
+        if os.geteuid() == 0:  # as whom initdb refuses to run, so there the server is nobody's
+            self._user = {"user": 65534, "group": 65534, "extra_groups": []}
+            os.chown(folder, 65534, 65534)
+
+    def start(self) -> None:
+        """Make a database, start the server and wait until it answers."""
+        options = ["--username=service", "--auth=trust", "--encoding=UTF8", "--no-sync"]
+        subprocess.run(
+            [self._binaries / "initdb", "--pgdata", self._folder / "data", *options],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+            **self._user,
+        )
+        command = [
+            *(self._binaries / "postgres", "-D", self._folder / "data", "-p", str(self.port)),
+            *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
+            *("-c", "fsync=off"),
+        ]
+        log = self._folder / "postgres.log"
+        with log.open("w") as output:
+            self.process = subprocess.Popen(command, stderr=output, cwd="/", **self._user)
+
+        def answers() -> bool:
+            assert self.process.poll() is None, log.read_text()
+            try:
+                psycopg.connect(self.url).close()
+            except psycopg.OperationalError:
+                return False
+            return True
+
+        wait_for(answers, "PostgreSQL")
+
+    def stop(self) -> None:
+        """End it, and its clients' connections with it."""
+        self.process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
+        self.process.wait()
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL in a folder of its own: pytest's are closed to other users."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = PostgresServer(Path(folder))
+        server.start()
+        yield server
+        server.stop()
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """Run a real PostgreSQL, from PATH or from a wheel, and return its URL."""
-    # Not pytest's folder, which is closed to other users.
-    with tempfile.TemporaryDirectory() as folder:
-        yield from _postgres(Path(folder))
+    """Run a PostgreSQL for all tests and return its URL."""
+    with running_postgres() as server:
+        yield server.url
 
 
-def _postgres(folder: Path) -> Iterator[str]:
-    binaries = _postgres_binaries(folder)
-    user = {}
-    if os.geteuid() == 0:  # as whom initdb refuses to run, so there the server is nobody's
-        user = {"user": 65534, "group": 65534, "extra_groups": []}
-        os.chown(folder, 65534, 65534)
-    port = free_port()
-    options = ["--username=service", "--auth=trust", "--encoding=UTF8", "--no-sync"]
-    subprocess.run(
-        [binaries / "initdb", "--pgdata", folder / "data", *options],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        cwd="/",
-        **user,
-    )
-    with (folder / "postgres.log").open("w") as output:
-        server = subprocess.Popen(
-            [
-                *(binaries / "postgres", "-D", folder / "data", "-p", str(port)),
-                *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
-                *("-c", "fsync=off"),
-            ],
-            stderr=output,
-            cwd="/",
-            **user,
-        )
-    url = f"postgres://service@127.0.0.1:{port}/postgres"
-
-    def answers() -> bool:
-        assert server.poll() is None, (folder / "postgres.log").read_text()
-        try:
-            psycopg.connect(url).close()
-        except psycopg.OperationalError:
-            return False
-        return True
-
-    try:
-        wait_for(answers, "PostgreSQL")
-        yield url
-    finally:
-        server.terminate()
-        server.wait()
+@pytest.fixture
+def postgres_server() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL for one test."""
+    with running_postgres() as server:
+        yield server
 
 
 def _postgres_binaries(folder: Path) -> Path:

@@ -125,3 +125,22 @@ def test_a_scope_without_a_rate_stops_gunicorn_before_it_binds(project, tmp_path
     assert "throttling.E001: AuthorApiView (api/authors/) names the throttle" in log.read_text()
     assert "THROTTLE_FORGOTTEN" in log.read_text()
     assert "Listening" not in log.read_text()
+
+
+def test_readiness_outlives_the_database(serve, postgres_server):
+    with serve(DATABASE_URL=postgres_server.url) as service:
+        assert service.probe("readyz").json()["database"] == "ok"
+        postgres_server.stop()
+
+        # The first may still find pooled connections; none may take as long as the probes wait.
+        for _ in range(4):
+            started = time.monotonic()
+            answer = service.probe("readyz")
+            assert time.monotonic() - started < 5
+            assert answer.status == 200
+        assert answer.json() | {"redis": ""} == {
+            "status": "ready",
+            "migrated": True,
+            "database": "unreachable",
+            "redis": "",
+        }

@@ -114,6 +114,8 @@ def decide(request: HttpRequest, scopes: Iterable[Scope], cost: int = 1) -> Deci
         outcomes = limiter().take(limits, cost)
     except redis.RedisError:
         return _without_redis({scope.name for scope, _, shadow in found if not shadow})
+    if _failing:
+        _failing.clear()
     policies = [
         Policy(scope, window, shadow, outcome)
         for (scope, window, shadow), outcome in zip(found, outcomes, strict=True)
@@ -136,8 +138,12 @@ def _windows(request: HttpRequest, scopes: Iterable[Scope]) -> list[tuple[Scope,
 
 def _without_redis(scopes: set[str]) -> Decision:
     closed = scopes & set(settings.THROTTLING_FAIL_CLOSED)
+    outcome = "failed_closed" if closed else "failed_open"
     for scope in scopes:
-        _count(scope, "failed_closed" if closed else "failed_open")
+        _count(scope, outcome)
+        if (scope, outcome) not in _failing:
+            _failing.add((scope, outcome))
+            log_event(f"throttle_{outcome}", {"scope": scope}, level="WARNING")
     if closed:
         raise ThrottlingUnavailableError
     return Decision()
@@ -162,6 +168,8 @@ def _counter(scope: str, outcome: str) -> Counter:
     return THROTTLE_REQUESTS.labels(scope, outcome)
 
 
+# What was logged of the present outage, so that it is once.
+_failing: set[tuple[str, str]] = set()
 _logged: dict[tuple[str, str], float] = {}
 
 

@@ -11,6 +11,7 @@ Neither lets anyone in beyond the limit, nor shuts anyone out for longer than a 
 """
 
 import hashlib
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -86,6 +87,7 @@ class RedisLimiter:
 
     def __init__(self, client: redis.Redis, script: str = RING_SCRIPT) -> None:
         self._client: Any = client
+        self._connections = threading.local()
         self._script = script
         self._sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
 
@@ -95,10 +97,11 @@ class RedisLimiter:
         arguments.append(cost)
         for limit in limits:
             arguments += limit[1:]
+        execute = self._connection().execute_command
         try:
-            answer = self._client.execute_command("EVALSHA", self._sha, len(limits), *arguments)
+            answer = execute("EVALSHA", self._sha, len(limits), *arguments)
         except redis.exceptions.NoScriptError:  # a new Redis, or one that forgot its scripts
-            answer = self._client.execute_command("EVAL", self._script, len(limits), *arguments)
+            answer = execute("EVAL", self._script, len(limits), *arguments)
         return [
             Outcome(bool(fits), remaining, wait / 1e6, more / 1e6)
             for fits, remaining, wait, more in zip(*[iter(answer)] * 4, strict=True)
@@ -107,6 +110,24 @@ class RedisLimiter:
     def reset(self, keys: Sequence[str]) -> int:
         """See `Limiter.reset`."""
         return int(self._client.delete(*keys))
+
+    def _connection(self) -> Any:
+        """Return this thread's own connection: a pool's costs half of a call to take and give back.
+
+        One that the server has closed meanwhile is opened again at its next use, as in a pool. One
+        that a fork would share with the parent is left to the parent.
+        """
+        own = self._connections.__dict__
+        if own.get("pid") != os.getpid():
+            own.update(pid=os.getpid(), client=self._client.client())
+        connection = own["client"].connection
+        try:
+            is_stale = connection.is_connected and connection.can_read()
+        except (redis.RedisError, OSError):
+            is_stale = True
+        if is_stale:
+            connection.disconnect()
+        return own["client"]
 
 
 class _Ring:

@@ -275,6 +275,13 @@ class TestRedis:
         assert client.memory_usage(key) <= 256
         assert 62_000 < client.pttl(key) <= 63_000
 
+    def test_a_connection_that_the_server_closed_is_opened_again(self, limiter, client):
+        limit = Limit(new_key(), 2, 3600)
+        limiter.take([limit])
+        client.client_kill_filter(_type="normal", skipme=True)
+
+        assert limiter.take([limit])[0][:2] == (True, 0)
+
     def test_a_flushed_script_is_loaded_again(self, limiter, client):
         limit = Limit(new_key(), 1, 3600)
         limiter.take([limit])

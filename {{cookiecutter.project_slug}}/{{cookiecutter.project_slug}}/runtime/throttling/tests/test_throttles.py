@@ -229,7 +229,7 @@ def test_exempt_networks_by_the_address_that_counts(settings, set_rates, calls):
     ("closed", "status"), [([], 200), (["scoped"], 503), (["other"], 200)], ids=str
 )
 def test_without_redis_scopes_fail_open_but_for_those_named(
-    settings, set_rates, monkeypatch, closed, status
+    settings, set_rates, monkeypatch, caplog, closed, status
 ):
     import redis
 
@@ -237,6 +237,7 @@ def test_without_redis_scopes_fail_open_but_for_those_named(
         def take(self, limits, cost=1):
             raise redis.ConnectionError("refused")
 
+    answering = decisions.limiter
     monkeypatch.setattr(decisions, "limiter", Unreachable)
     settings.THROTTLING_FAIL_CLOSED = closed
     set_rates(scoped="1/h")
@@ -244,7 +245,14 @@ def test_without_redis_scopes_fail_open_but_for_those_named(
 
     answer = ask(limited)
 
-    assert answer.status_code == status
+    assert [answer.status_code, *statuses(limited, 2)] == [status] * 3
+    event = "throttle_failed_open" if status == 200 else "throttle_failed_closed"
+    assert [record.ev for record in caplog.records if hasattr(record, "ev")] == [event]
+    monkeypatch.setattr(decisions, "limiter", answering)
+    assert ask(limited).status_code == 200
+    monkeypatch.setattr(decisions, "limiter", Unreachable)
+    ask(limited)
+    assert [record.ev for record in caplog.records if hasattr(record, "ev")] == [event] * 2
     if status == 503:
         assert answer.headers["Retry-After"] == "1"
         assert answer.data["detail"] == "Try again in a moment."
