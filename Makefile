@@ -31,7 +31,7 @@ lint: .venv/dev $(ACTIONLINT) ## Check the template's own Python and all workflo
 	$(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yml \
 		'{{cookiecutter.project_slug}}'/.github/workflows/*.yml
 
-bench: .venv/dev ## Time what the README speaks of
+bench: .venv/dev ## Time generation and the way to the first answer
 	.venv/bin/python -m bench.generation
 
 bench-throttle: .venv/dev ## Measure throttles against the alternatives; several minutes

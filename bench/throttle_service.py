@@ -131,10 +131,10 @@ def subjects(url):
 
     keys = {
         "stock": lambda limit, period, client: f"stock:1:throttle_scope_{client}",
-        "limits, moving window": lambda limit, period, client: f"LIMITS:*{client}*",
+        "limits, moving window (bare call)": lambda limit, period, client: f"LIMITS:*{client}*",
         "this": lambda limit, period, client: decisions.key_of("scope", f"ip:{client}", period),
     }
-    functions = {"stock": stock, "limits, moving window": limits_moving, "this": ours}
+    functions = {"stock": stock, "limits, moving window (bare call)": limits_moving, "this": ours}
     return functions, keys, redis.Redis.from_url(url)
 
 

@@ -151,12 +151,14 @@ def _without_redis(scopes: set[str]) -> Decision:
 
 def _report(decision: Decision) -> None:
     misfits = {policy.scope for policy in decision.policies if not policy.outcome.fits}
+    is_denied = not decision
     for scope, shadow in {policy.scope: policy.shadow for policy in decision.policies}.items():
-        outcome = "allowed"
         if scope in misfits:
             outcome = "would_deny" if shadow else "denied"
             _log(outcome, scope)
-        _count(scope.name, outcome)
+            _count(scope.name, outcome)
+        elif not is_denied:  # a request that another scope refused counts in none
+            _count(scope.name, "allowed")
 
 
 def _count(scope: str, outcome: str) -> None:

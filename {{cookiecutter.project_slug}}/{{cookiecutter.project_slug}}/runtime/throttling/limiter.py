@@ -193,26 +193,28 @@ class LocalLimiter:
         """See `Limiter.take`."""
         with self._lock:
             now = self._clock()
-            rings = [self._ring(limit, now) for limit in limits]
-            waits = [
-                ring.wait(limit, min(cost, limit.limit), now)
-                for ring, limit in zip(rings, limits, strict=True)
-            ]
+            rings = {limit.key: self._ring(limit, now) for limit in limits}
+            waits = [rings[limit.key].wait(limit, min(cost, limit.limit), now) for limit in limits]
             refused = {limit.shadow for limit, wait in zip(limits, waits, strict=True) if wait}
             if cost and 0 not in refused:
-                for ring, limit in zip(rings, limits, strict=True):
-                    if limit.shadow not in refused:
-                        ring.counts[0] += min(cost, limit.limit)
-                        self._rings[limit.key] = ring
+                # Two limits of one key are two opinions of one window, which counts once.
+                prices = {
+                    limit.key: min(cost, limit.limit)
+                    for limit in limits
+                    if limit.shadow not in refused
+                }
+                for key, price in prices.items():
+                    rings[key].counts[0] += price
+                    self._rings[key] = rings[key]
                 self._forget(now)
             return [
                 Outcome(
                     not wait,
-                    max(0, limit.limit - sum(ring.counts)),
+                    max(0, limit.limit - sum(rings[limit.key].counts)),
                     wait / 1e6,
-                    ring.more(now) / 1e6,
+                    rings[limit.key].more(now) / 1e6,
                 )
-                for ring, limit, wait in zip(rings, limits, waits, strict=True)
+                for limit, wait in zip(limits, waits, strict=True)
             ]
 
     def reset(self, keys: Sequence[str]) -> int:

@@ -194,6 +194,16 @@ def test_a_cost_beyond_the_limit_takes_the_whole_window(make):
 
 
 @both
+def test_two_limits_of_one_key_count_once(make):
+    limiter = make(Clock())
+    key = new_key()
+    limits = [Limit(key, 2, 60), Limit(key, 3, 60)]
+
+    assert [all(o.fits for o in limiter.take(limits)) for _ in range(3)] == [True, True, False]
+    assert [outcome.remaining for outcome in limiter.take(limits, cost=0)] == [0, 1]
+
+
+@both
 def test_reset_gives_everything_back(make):
     limiter = make(Clock())
     limit = Limit(new_key(), 1, 3600)

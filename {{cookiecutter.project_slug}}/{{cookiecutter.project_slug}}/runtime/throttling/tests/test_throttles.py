@@ -256,3 +256,34 @@ def test_without_redis_scopes_fail_open_but_for_those_named(
     if status == 503:
         assert answer.headers["Retry-After"] == "1"
         assert answer.data["detail"] == "Try again in a moment."
+
+
+def test_outcomes_are_counted_by_scope(set_rates):
+    from prometheus_client import REGISTRY
+
+    def counted():
+        return {
+            (scope, outcome): REGISTRY.get_sample_value(
+                "throttle_requests_total", {"scope": scope, "outcome": outcome}
+            )
+            or 0
+            for scope in ("c_narrow", "c_wide", "c_shadow")
+            for outcome in ("allowed", "denied", "would_deny")
+        }
+
+    set_rates(c_narrow="1/h", c_wide="9/h", c_shadow="1/h;shadow")
+    limited = view(
+        throttle_classes=[ScopedRateThrottle], throttle_scope=["c_narrow", "c_wide", "c_shadow"]
+    )
+    before = counted()
+
+    assert statuses(limited, 3) == [200, 429, 429]
+
+    after = counted()
+    assert {key: after[key] - before[key] for key in after if after[key] != before[key]} == {
+        ("c_narrow", "allowed"): 1,
+        ("c_narrow", "denied"): 2,
+        ("c_wide", "allowed"): 1,
+        ("c_shadow", "allowed"): 1,
+        ("c_shadow", "would_deny"): 2,
+    }
