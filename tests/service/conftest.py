@@ -185,6 +185,7 @@ def serve(project, tmp_path):
             "REDIS_URL": "",
             **environment,
         }
+        start.environment = environment
         manage("migrate", "--verbosity=0", **environment)
         manage("load_blogs", **environment)
         manage("collectstatic", "--noinput", "--verbosity=0", **environment)

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+import redis
 
 from ..running import Service, wait_for
 
@@ -144,3 +145,76 @@ def test_readiness_outlives_the_database(serve, postgres_server):
             "database": "unreachable",
             "redis": "",
         }
+
+
+@pytest.fixture
+def editor(serve, redis_server):
+    """Serve, and return the service with a function that changes the first blog's title."""
+    environment = {"REDIS_URL": redis_server.url, "THROTTLE_BLOG_LIMIT": "off"}
+    credentials = {"username": "ada", "password": "correct horse"}
+    with serve(**environment) as service:
+        serve.manage(
+            "createsuperuser",
+            "--noinput",
+            "--username=ada",
+            "--email=ada@example.com",
+            **serve.environment,
+            DJANGO_SUPERUSER_PASSWORD=credentials["password"],
+        )
+        token = service.request("/api/token/", "POST", credentials).json()["token"]
+
+        def change(title):
+            header = {"Authorization": f"Token {token}"}
+            answer = service.request("/api/blogs/1/", "PATCH", {"title": title}, **header)
+            assert answer.status == 200, answer
+
+        yield service, change
+
+
+def titles(service, times=50):
+    """Return the titles that several requests for the first blog show."""
+    return {service.get("/api/blogs/1/").json()["title"] for _ in range(times)}
+
+
+def is_hit(service):
+    """Tell whether the first blog comes from the cache."""
+    return service.get("/api/blogs/1/").headers["Cache-Status"].endswith("; hit")
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_write_while_redis_is_away_is_seen_when_it_is_back(editor, redis_server, number):
+    service, change = editor
+    change("Before")
+    wait_for(lambda: is_hit(service), "a hit")
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.save()  # what a restart begins with
+    redis_server.process.send_signal(number)
+
+    change("After")
+    assert titles(service) == {"After"}
+    if number == signal.SIGSTOP:
+        redis_server.process.send_signal(signal.SIGCONT)
+        wait_for(lambda: "Replayed" in service.log.read_text(), "the replay")
+    else:
+        redis_server.process.wait()
+        redis_server.start()
+
+    wait_for(lambda: is_hit(service), "the cache to be used again")
+    assert titles(service) == {"After"}
+    assert is_hit(service)
+
+
+def test_a_snapshot_from_before_a_write_is_not_served(editor, redis_server):
+    service, change = editor
+    change("Before")
+    wait_for(lambda: is_hit(service), "a hit")
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.save()
+    change("After")
+
+    redis_server.stop(signal.SIGKILL)
+    redis_server.start()
+
+    assert titles(service) == {"After"}
+    wait_for(lambda: is_hit(service), "the cache to be used again")
+    assert titles(service) == {"After"}

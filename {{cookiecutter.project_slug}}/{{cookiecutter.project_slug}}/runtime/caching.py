@@ -1,12 +1,10 @@
 """Caching: Django's backend, the client of cacheops, and cached payloads for API answers."""
 
-import platform
 import re
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
-import django
 import redis
 from cacheops import cached_as
 from django.conf import settings
@@ -102,31 +100,6 @@ class RedisCache(DjangoRedisCache):
         pattern = re.sub(r"([][*?\\])", r"\\\1", self.key_prefix) + ":[0-9]*:*"
         client: Any = self._cache
         self._try(lambda: client.delete_pattern(pattern), None)
-
-
-class CacheopsClient(redis.Redis):
-    """The Redis client of cacheops, which degrades: a read that fails is a miss."""
-
-    @classmethod
-    def from_url(cls, url: str, **kwargs: Any) -> redis.Redis:
-        return super().from_url(url, **connection_options(url), **kwargs)
-
-    def get(self, name: Any) -> Any:
-        # cacheops' @cached reads with this, outside of its own handling of failures.
-        try:
-            return super().get(name)
-        except redis.RedisError:
-            return None
-
-
-def cacheops_prefix(query: object) -> str:
-    """Keep apart what must not be read by another service, release of Django or of Python.
-
-    INSIDEOUT keys have a form of their own, so the mode is part of the prefix too.
-    """
-    python = ".".join(platform.python_version_tuple()[:2])
-    mode = "io" if settings.CACHEOPS_INSIDEOUT else "std"
-    return f"{settings.CACHE_KEY_PREFIX}:cacheops:{mode}:dj{django.__version__}:py{python}:"
 
 
 def cached_payload(

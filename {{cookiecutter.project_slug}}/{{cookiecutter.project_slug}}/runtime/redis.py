@@ -33,6 +33,8 @@ class CircuitBreaker(Retry):
         super().__init__(NoBackoff(), 0)
         self._url = url
         self._server = server_of(url)
+        # Run with a client before the circuit closes; a redis.RedisError keeps it open.
+        self.on_recovery: list[Callable[[redis.Redis], None]] = []
         self.reset()
         os.register_at_fork(after_in_child=self.reset)
 
@@ -70,10 +72,11 @@ class CircuitBreaker(Retry):
                 fail(error, 1)
             else:
                 fail(error)
-            self._trip(error)
+            self.trip(error)
             raise
 
-    def _trip(self, error: Exception) -> None:
+    def trip(self, error: Exception) -> None:
+        """Open the circuit, and have the server asked until it answers and has recovered."""
         with self._lock:
             if self._open:
                 return
@@ -90,12 +93,19 @@ class CircuitBreaker(Retry):
             try:
                 with redis.Redis.from_url(self._url, **options) as client:
                     client.ping()
+                    self._recover(client)
+                    self._open = False
+                    self._recover(client)  # what came up while the first was under way
             except (redis.RedisError, OSError):
+                self._open = True
                 continue
-            self._open = False
             REDIS_CIRCUIT_OPEN.labels(self._server).set(0)
             logger.warning("Redis at %s answers again", self._server)
             return
+
+    def _recover(self, client: redis.Redis) -> None:
+        for callback in self.on_recovery:
+            callback(client)
 
 
 def server_of(url: str) -> str:

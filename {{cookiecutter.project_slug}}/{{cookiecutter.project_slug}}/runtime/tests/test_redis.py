@@ -4,7 +4,8 @@ import pytest
 import redis
 from cacheops import cached
 
-from ..caching import CacheopsClient, RedisCache
+from ..caching import RedisCache
+from ..invalidation import CacheopsClient
 from ..redis import connection_options
 
 

@@ -1,0 +1,223 @@
+"""The Redis client of cacheops: an outage makes it miss, and never makes it serve what is stale."""
+
+import logging
+import platform
+import threading
+import time
+from typing import Any, cast
+
+import cacheops.redis
+import django
+import redis
+from django.conf import settings
+from redis.exceptions import NoScriptError
+
+from .redis import CircuitBreaker, circuit_breaker, client, connection_options
+
+logger = logging.getLogger(__name__)
+MAX_LOST = 10_000
+LOCK_POLL_SECONDS = 0.02
+LOCK_WAIT_SECONDS = 5.0
+
+
+def cacheops_prefix(query: object) -> str:
+    """Keep apart what must not be read by another service, release of Django or of Python.
+
+    INSIDEOUT keys have a form of their own, so the mode is part of the prefix too.
+    """
+    python = ".".join(platform.python_version_tuple()[:2])
+    mode = "io" if settings.CACHEOPS_INSIDEOUT else "std"
+    return f"{_prefix()}{mode}:dj{django.__version__}:py{python}:"
+
+
+def _prefix() -> str:
+    return f"{settings.CACHE_KEY_PREFIX}:cacheops:"
+
+
+class LostInvalidations:
+    """Invalidations that did not reach Redis, until they do.
+
+    Each process keeps its own, and replays them when Redis answers again, before anything is read
+    from it. Beyond MAX_LOST all of cacheops' keys go instead. A process that ends in an outage
+    takes its own along: then the cache's timeouts bound how long something stale is served.
+    """
+
+    def __init__(self) -> None:
+        self._commands: dict[tuple[Any, ...], None] = {}
+        self._lock = threading.Lock()
+        self._overflown = False
+
+    def add(self, command: tuple[Any, ...]) -> None:
+        """Remember a command that has not run."""
+        with self._lock:
+            if len(self._commands) < MAX_LOST:
+                self._commands[command] = None
+            else:
+                self._overflown = True
+
+    def add_everything(self) -> None:
+        """Remember that all of cacheops' keys are to go."""
+        with self._lock:
+            self._overflown = True
+
+    def replay(self, client: redis.Redis) -> None:
+        """Run what was lost; drop everything if that was too much, or if Redis is another one.
+
+        Raises:
+            redis.RedisError: Redis does not take it; nothing is forgotten.
+        """
+        with self._lock:
+            lost, overflown = list(self._commands), self._overflown
+        if overflown or _is_other_server(client):
+            delete_by_prefix(client)
+            _mark_server(client)
+        else:
+            pipeline = client.pipeline(transaction=False)
+            for command in lost:
+                pipeline.execute_command(*command)
+            pipeline.execute()
+        with self._lock:
+            for command in lost:
+                self._commands.pop(command, None)
+            self._overflown = False
+        if lost:
+            logger.warning("Replayed %d invalidations that Redis had missed", len(lost))
+
+
+def _is_other_server(client: redis.Redis) -> bool:
+    """Tell whether Redis was restarted or replaced, and may hold what was invalidated since."""
+    marked: Any = client.get(_prefix() + "server")
+    return marked is None or marked.decode() != _run_id(client)
+
+
+def _mark_server(client: redis.Redis) -> None:
+    client.set(_prefix() + "server", _run_id(client))
+
+
+def _run_id(client: redis.Redis) -> str:
+    information: Any = client.info("server")
+    return str(information["run_id"])
+
+
+def delete_by_prefix(client: redis.Redis) -> None:
+    """Drop all of cacheops' keys, and nothing else of the database.
+
+    Raises:
+        redis.RedisError: Redis does not answer or refuses.
+    """
+    batch: list[Any] = []
+    for key in client.scan_iter(match=_prefix() + "*", count=1000):
+        batch.append(key)
+        if len(batch) == 1000:
+            client.unlink(*batch)
+            batch.clear()
+    if batch:
+        client.unlink(*batch)
+
+
+class CacheopsClient(redis.Redis):
+    """What cacheops talks to Redis with. Every failure of Redis is one that cacheops degrades on.
+
+    Needs Redis 7 or newer, or Valkey.
+    """
+
+    breaker: CircuitBreaker
+    lost: LostInvalidations
+    scripts: dict[str, str]
+
+    @classmethod
+    def from_url(cls, url: str, **kwargs: Any) -> redis.Redis:
+        """Return a client of the URL, which replays what was lost before it reads again."""
+        lost, breaker = LostInvalidations(), circuit_breaker(url)
+        plain = client(url)
+
+        def on_connect(connection: Any) -> None:
+            # What Redis holds may be from before it was restarted, which no call need have noticed.
+            connection.on_connect()
+            try:
+                lost.replay(plain)
+            except redis.ResponseError as error:
+                raise redis.ConnectionError(str(error)) from error
+
+        self: Any = super().from_url(
+            url, redis_connect_func=on_connect, **connection_options(url), **kwargs
+        )
+        self.breaker, self.lost, self.scripts = breaker, lost, {}
+        breaker.on_recovery.append(lost.replay)
+        return cast("redis.Redis", self)
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Run a command; a refusal (OOM, READONLY, WRONGTYPE, NOPERM) is as good as no answer."""
+        try:
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except NoScriptError:
+            raise
+        except redis.ResponseError as error:
+            raise redis.ConnectionError(str(error)) from error
+
+    def info(self, section: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Answer what cacheops asks before its first script, also while Redis does not."""
+        return {"redis_version": "7.0.0"}
+
+    def register_script(self, script: Any) -> Any:
+        """Remember the script's text, with which a Redis that forgot it can be told again."""
+        registered = super().register_script(script)
+        self.scripts[registered.sha] = script
+        return registered
+
+    def evalsha(self, sha: str, numkeys: int, *arguments: Any) -> Any:
+        """Run a script; an invalidation that fails is not lost."""
+        script = self.scripts[sha]
+        try:
+            try:
+                return super().evalsha(sha, numkeys, *arguments)
+            except NoScriptError:
+                return self.eval(script, numkeys, *arguments)
+        except redis.RedisError as error:
+            if sha == cacheops.redis.load_script("invalidate_insideout").sha:
+                self.lost.add(("EVAL", script, numkeys, *arguments))
+                self._ask_again(error)
+            raise
+
+    def get(self, name: Any) -> Any:
+        """Return a value, or None also without Redis: `@cached` handles no failure of this."""
+        try:
+            return super().get(name)
+        except redis.RedisError:
+            return None
+
+    def keys(self, pattern: Any = "*", **kwargs: Any) -> Any:
+        """Return matching keys, which `invalidate_model` drops; SCAN holds nobody else up."""
+        try:
+            return list(self.scan_iter(match=pattern, count=1000))
+        except redis.RedisError as error:
+            self.lost.add_everything()
+            self._ask_again(error)
+            raise
+
+    def flushdb(self, *args: Any, **kwargs: Any) -> Any:
+        """Drop cacheops' keys only: other caches and the throttles may share the database."""
+        try:
+            delete_by_prefix(self)
+        except redis.RedisError as error:
+            self.lost.add_everything()
+            self._ask_again(error)
+            raise
+
+    def brpoplpush(self, src: Any, dst: Any, timeout: float | None = 0) -> Any:
+        """Wait for the holder of a lock, by polling: a blocking command outlasts any timeout.
+
+        Raises:
+            redis.TimeoutError: it takes too long; whoever waits then computes without the lock.
+        """
+        key = str(src).removesuffix(":signal")
+        deadline = time.monotonic() + LOCK_WAIT_SECONDS
+        while super().get(key) == b"LOCK":
+            if time.monotonic() > deadline:
+                raise redis.TimeoutError(f"{key} is locked")
+            time.sleep(LOCK_POLL_SECONDS)
+
+    def _ask_again(self, error: Exception) -> None:
+        # The circuit closes with a replay. While it is open, one is coming.
+        if not self.breaker.is_open:
+            self.breaker.trip(error)
