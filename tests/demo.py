@@ -9,7 +9,7 @@ from .running import Answer, Service, wait_for
 from .support import ROOT, generate, run, template
 
 BUILD = ROOT / "build"
-SHOWN = ("Cache-Status", "Retry-After", "X-Request-ID")
+SHOWN = ("Cache-Status", "RateLimit", "Retry-After", "X-Request-ID")
 
 
 def say(text: str) -> None:
