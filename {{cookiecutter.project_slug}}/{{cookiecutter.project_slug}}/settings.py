@@ -221,8 +221,8 @@ else:
 
 CACHEOPS_ENABLED = bool(CACHEOPS_REDIS_URL)
 CACHEOPS_REDIS = CACHEOPS_REDIS_URL or "redis://localhost"
-CACHEOPS_CLIENT_CLASS = "{{ cookiecutter.project_slug }}.runtime.invalidation.CacheopsClient"
-CACHEOPS_PREFIX = "{{ cookiecutter.project_slug }}.runtime.invalidation.cacheops_prefix"
+CACHEOPS_CLIENT_CLASS = f"{__package__}.runtime.invalidation.CacheopsClient"
+CACHEOPS_PREFIX = f"{__package__}.runtime.invalidation.cacheops_prefix"
 CACHEOPS_DEGRADE_ON_FAILURE = True
 # Without it, a key that Redis evicts takes the invalidation of others with it.
 CACHEOPS_INSIDEOUT = True
