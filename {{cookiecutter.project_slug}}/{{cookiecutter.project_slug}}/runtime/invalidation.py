@@ -45,6 +45,7 @@ class LostInvalidations:
     def __init__(self) -> None:
         self._commands: dict[tuple[Any, ...], None] = {}
         self._lock = threading.Lock()
+        self._replaying = threading.Lock()
         self._overflown = False
 
     def add(self, command: tuple[Any, ...]) -> None:
@@ -66,20 +67,24 @@ class LostInvalidations:
         Raises:
             redis.RedisError: Redis does not take it; nothing is forgotten.
         """
-        with self._lock:
-            lost, overflown = list(self._commands), self._overflown
-        if overflown or _is_other_server(client):
-            delete_by_prefix(client)
-            _mark_server(client)
-        else:
-            pipeline = client.pipeline(transaction=False)
-            for command in lost:
-                pipeline.execute_command(*command)
-            pipeline.execute()
-        with self._lock:
-            for command in lost:
-                self._commands.pop(command, None)
-            self._overflown = False
+        with self._replaying:  # threads that connect at once would drop what the first has cached
+            with self._lock:
+                lost, self._commands = self._commands, {}
+                overflown, self._overflown = self._overflown, False
+            try:
+                if overflown or _is_other_server(client):
+                    delete_by_prefix(client)
+                    _mark_server(client)
+                elif lost:
+                    pipeline = client.pipeline(transaction=False)
+                    for command in lost:
+                        pipeline.execute_command(*command)
+                    pipeline.execute()
+            except redis.RedisError:
+                with self._lock:
+                    self._commands = {**lost, **self._commands}
+                    self._overflown = self._overflown or overflown
+                raise
         if lost:
             logger.warning("Replayed %d invalidations that Redis had missed", len(lost))
 
