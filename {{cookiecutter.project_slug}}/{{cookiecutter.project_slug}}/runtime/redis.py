@@ -35,6 +35,8 @@ class CircuitBreaker(Retry):
         self._server = server_of(url)
         # Run with a client before the circuit closes; a redis.RedisError keeps it open.
         self.on_recovery: list[Callable[[redis.Redis], None]] = []
+        # Counts them, for connections that were open before one.
+        self.outages = 0
         self.reset()
         os.register_at_fork(after_in_child=self.reset)
 
@@ -58,22 +60,28 @@ class CircuitBreaker(Retry):
         is_retryable: Callable[[Exception], bool] | None = None,
         with_failure_count: bool = False,
     ) -> T:
-        """Call `do` once, or not at all while the circuit is open.
+        """Call `do`, or do not while the circuit is open.
+
+        A connection that broke says nothing of the server, so the call is made once more on a new
+        one; a timeout has taken long enough.
 
         Raises:
             redis.ConnectionError: the circuit is open.
         """
         if self._open:
             raise redis.ConnectionError(f"{self._server} has not answered; it is being asked again")
-        try:
-            return do()
-        except self._supported_errors as error:
-            if with_failure_count:
-                fail(error, 1)
-            else:
-                fail(error)
-            self.trip(error)
-            raise
+        for is_last in (False, True):
+            try:
+                return do()
+            except self._supported_errors as error:
+                if with_failure_count:
+                    fail(error, 1)
+                else:
+                    fail(error)
+                if is_last or isinstance(error, redis.TimeoutError | TimeoutError):
+                    self.trip(error)
+                    raise
+        raise AssertionError("unreachable")
 
     def trip(self, error: Exception) -> None:
         """Open the circuit, and have the server asked until it answers and has recovered."""
@@ -81,23 +89,27 @@ class CircuitBreaker(Retry):
             if self._open:
                 return
             self._open = True
+            self.outages += 1
         REDIS_CIRCUIT_OPEN.labels(self._server).set(1)
         logger.warning("Redis at %s does not answer: %s", self._server, error)
-        threading.Thread(target=self._probe, name="redis-probe", daemon=True).start()
+        try:
+            threading.Thread(target=self._probe, name="redis-probe", daemon=True).start()
+        except RuntimeError:  # no thread is to be had, so the next call has to find out
+            self._open = False
 
     def _probe(self) -> None:
         options = {**connection_options(self._url), "retry": Retry(NoBackoff(), 0)}
         pause = threading.Event()
         while True:
-            pause.wait(PROBE_INTERVAL)
             try:
                 with redis.Redis.from_url(self._url, **options) as client:
                     client.ping()
                     self._recover(client)
                     self._open = False
                     self._recover(client)  # what came up while the first was under way
-            except (redis.RedisError, OSError):
+            except Exception:  # whatever it is, the circuit must not stay open for want of a probe
                 self._open = True
+                pause.wait(PROBE_INTERVAL)
                 continue
             REDIS_CIRCUIT_OPEN.labels(self._server).set(0)
             logger.warning("Redis at %s answers again", self._server)

@@ -107,14 +107,15 @@ def decide(request: HttpRequest, scopes: Iterable[Scope], cost: int = 1) -> Deci
         return Decision()
     shadows = {scope: number for number, (scope, _, _) in enumerate(found, start=1)}
     limits = [
-        Limit(key_of(scope.name, scope.client, window.period), *window, shadows[scope] * shadow)
+        Limit(_key(scope, window), *window, shadows[scope] * shadow)
         for scope, window, shadow in found
     ]
     try:
         outcomes = limiter().take(limits, cost)
-    except redis.RedisError:
-        return _without_redis({scope.name for scope, _, shadow in found if not shadow})
+    except redis.RedisError as error:
+        return _without_redis({scope.name for scope, _, shadow in found if not shadow}, error)
     if _failing:
+        log_event("throttle_recovered", {"scopes": sorted({scope for scope, _ in _failing})})
         _failing.clear()
     policies = [
         Policy(scope, window, shadow, outcome)
@@ -123,6 +124,12 @@ def decide(request: HttpRequest, scopes: Iterable[Scope], cost: int = 1) -> Deci
     decision = Decision(policies)
     _report(decision)
     return decision
+
+
+def _key(scope: Scope, window: Window) -> str:
+    # Classes that bring different rates along may name the same scope, and each counts for itself.
+    name = f"{scope.name}={window.limit}" if scope.rate else scope.name
+    return key_of(name, scope.client, window.period)
 
 
 def _windows(request: HttpRequest, scopes: Iterable[Scope]) -> list[tuple[Scope, Window, bool]]:
@@ -136,14 +143,15 @@ def _windows(request: HttpRequest, scopes: Iterable[Scope]) -> list[tuple[Scope,
     return found
 
 
-def _without_redis(scopes: set[str]) -> Decision:
+def _without_redis(scopes: set[str], error: redis.RedisError) -> Decision:
     closed = scopes & set(settings.THROTTLING_FAIL_CLOSED)
     outcome = "failed_closed" if closed else "failed_open"
     for scope in scopes:
         _count(scope, outcome)
         if (scope, outcome) not in _failing:
             _failing.add((scope, outcome))
-            log_event(f"throttle_{outcome}", {"scope": scope}, level="WARNING")
+            data = {"scope": scope, "error": str(error)}
+            log_event(f"throttle_{outcome}", data, level="WARNING")
     if closed:
         raise ThrottlingUnavailableError
     return Decision()

@@ -40,7 +40,7 @@ class ThrottlingMiddleware:
                 for name, policy in named
             )
         if enforced and self._legacy:
-            tightest = min(enforced, key=lambda policy: policy.outcome.remaining)
+            tightest = min(enforced, key=lambda p: (p.outcome.remaining, -_until_more(p)))
             response["X-RateLimit-Limit"] = str(tightest.window.limit)
             response["X-RateLimit-Remaining"] = str(tightest.outcome.remaining)
             response["X-RateLimit-Reset"] = str(_until_more(tightest))
@@ -67,13 +67,13 @@ def throttled(
 
     Args:
         scopes: the names of the scopes.
-        methods: the request methods that count.
+        methods: the request methods that count; HEAD counts as GET.
     """
 
     def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         @wraps(view)
         def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            if request.method in methods:
+            if ("GET" if request.method == "HEAD" else request.method) in methods:
                 client = client_of(request, getattr(request, "user", None))
                 try:
                     decision = decide(request, [Scope(name, client) for name in scopes])
@@ -85,7 +85,8 @@ def throttled(
                     return _refusal(429, "Request was throttled.", wait)
             return view(request, *args, **kwargs)
 
-        wrapper.throttle_scopes = scopes  # type: ignore[attr-defined]
+        # Together with those of a decorator below this one, for the checks.
+        wrapper.throttle_scopes = (*getattr(view, "throttle_scopes", ()), *scopes)  # type: ignore[attr-defined]
         return wrapper
 
     return decorate

@@ -24,17 +24,21 @@ def client_address(request: HttpRequest) -> Address | None:
     Returns:
         the address, with IPv4-mapped IPv6 as IPv4; None for a peer without one (a Unix socket).
     """
-    peer = _parse(request.META.get("REMOTE_ADDR", ""))
+    return _forwarded(request) or parse_address(request.META.get("REMOTE_ADDR", ""))
+
+
+def _forwarded(request: HttpRequest) -> Address | None:
     hops: int = settings.NUM_PROXIES
+    if not hops:
+        return None
     # A header sent in several lines arrives as one, joined by commas.
     entries = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
-    if hops and len(entries) >= hops:
-        return _parse(entries[-hops]) or peer
-    return peer
+    return parse_address(entries[-hops][:64]) if len(entries) >= hops else None
 
 
 @lru_cache(maxsize=4096)
-def _parse(text: str) -> Address | None:
+def parse_address(text: str) -> Address | None:
+    """Parse an address, with a port or a zone or without; None for anything else."""
     text = text.strip()
     if text.startswith("["):  # [2001:db8::1]:443
         text = text[1:].partition("]")[0]
@@ -87,6 +91,8 @@ def is_exempt(request: HttpRequest) -> bool:
     networks = settings.THROTTLING_EXEMPT_NETWORKS
     if not networks:
         return False
+    if settings.NUM_PROXIES and "HTTP_X_FORWARDED_FOR" in request.META and not _forwarded(request):
+        return False  # the peer is a proxy that cannot say for whom it asks
     address = client_address(request)
     return address is not None and any(address in network for network in networks)
 

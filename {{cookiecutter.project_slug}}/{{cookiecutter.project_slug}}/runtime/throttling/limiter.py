@@ -102,6 +102,10 @@ class RedisLimiter:
             answer = execute("EVALSHA", self._sha, len(limits), *arguments)
         except redis.exceptions.NoScriptError:  # a new Redis, or one that forgot its scripts
             answer = execute("EVAL", self._script, len(limits), *arguments)
+        except redis.exceptions.ReadOnlyError:
+            # A failover made a replica of this server: the name may lead to another one by now.
+            self._connections.client.connection.disconnect()
+            raise
         return [
             Outcome(bool(fits), remaining, wait / 1e6, more / 1e6)
             for fits, remaining, wait, more in zip(*[iter(answer)] * 4, strict=True)
@@ -114,17 +118,21 @@ class RedisLimiter:
     def _connection(self) -> Any:
         """Return this thread's own connection: a pool's costs half of a call to take and give back.
 
-        One that the server has closed meanwhile is opened again at its next use, as in a pool. One
-        that a fork would share with the parent is left to the parent.
+        One that the server has closed meanwhile, or that is older than an outage, is opened again
+        at its next use. One that a fork would share with the parent is left to the parent.
         """
         own = self._connections.__dict__
         if own.get("pid") != os.getpid():
             own.update(pid=os.getpid(), client=self._client.client())
         connection = own["client"].connection
+        outages = getattr(connection.retry, "outages", 0)
         try:
-            is_stale = connection.is_connected and connection.can_read()
+            is_stale = own.get("outages", outages) != outages or (
+                connection.is_connected and connection.can_read()
+            )
         except (redis.RedisError, OSError):
             is_stale = True
+        own["outages"] = outages
         if is_stale:
             connection.disconnect()
         return own["client"]

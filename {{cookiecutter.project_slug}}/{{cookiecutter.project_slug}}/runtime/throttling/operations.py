@@ -3,15 +3,14 @@
 `manage.py throttles` prints what these functions return.
 """
 
-import ipaddress
 from typing import NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 
 from .decisions import configured_rates, key_of, limiter
-from .identity import client_of_address
+from .identity import UNKNOWN, client_of_address, parse_address
 from .limiter import Limit, Outcome
 from .rates import TIER_SEPARATOR, Rate, Window, parse_rate, rate_of, variable
 from .views import throttled_views
@@ -60,17 +59,16 @@ def parse_client(text: str) -> str:
     """
     kind, _, name = text.partition(":")
     if kind == "ip":
-        try:
-            return client_of_address(ipaddress.ip_address(name.removesuffix("/64")))
-        except ValueError:
-            raise ValueError(f"{name!r} is not an IP address.") from None
+        address = parse_address(name.removesuffix("/64"))
+        if address is None and text != UNKNOWN:
+            raise ValueError(f"{name!r} is not an IP address.")
+        return client_of_address(address)
     if kind == "user":
         try:
-            if get_user_model()._default_manager.filter(pk=name).exists():
-                return text
-        except (ValueError, ValidationError):
-            pass
-        raise ValueError(f"No user has the id {name!r}.")
+            user = get_user_model()._default_manager.get(pk=name)
+        except (ValueError, ValidationError, ObjectDoesNotExist):
+            raise ValueError(f"No user has the id {name!r}.") from None
+        return f"user:{user.pk}"
     if name and settings.THROTTLING_GET_CLIENT:
         return text
     raise ValueError(f"{text!r} is not a client such as ip:203.0.113.7 or user:7.")

@@ -75,7 +75,11 @@ def _parse_window(part: str, text: str) -> Window:
 
 def variable(scope: str) -> str:
     """Return the name of the environment variable that sets a scope's rate."""
-    return PREFIX + re.sub(r"\W", "_", scope).upper()
+    return PREFIX + _normal(scope).upper()
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"\W", "_", name).lower()
 
 
 def rates_from_environment(env: Environment, defaults: Mapping[str, str]) -> dict[str, str]:
@@ -101,9 +105,9 @@ def rate_of(rates: Mapping[str, str | None], scope: str, tier: str | None = None
 
     Callers in a tier for which the scope has no rate of its own have the scope's.
     """
-    keys = [scope, scope.replace("-", "_").lower()]
+    keys = [scope, _normal(scope)]
     if tier:
-        keys = [f"{key}{TIER_SEPARATOR}{tier.lower()}" for key in keys] + keys
+        keys = [f"{key}{TIER_SEPARATOR}{_normal(str(tier))}" for key in keys] + keys
     for key in keys:
         if key in rates:
             return parse_rate(rates[key] or "off")

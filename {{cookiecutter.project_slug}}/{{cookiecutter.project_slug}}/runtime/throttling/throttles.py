@@ -7,9 +7,10 @@
 All throttles of a view are judged together, when the first of them is asked.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
@@ -114,36 +115,48 @@ def names(scopes: Any) -> list[str]:
 
 
 def _for_request(value: Any, request: Request, view: APIView) -> Any:
-    """Return what a mapping has for the view's action or the request's method."""
-    if isinstance(value, Mapping):
-        return value.get(getattr(view, "action", None), value.get(request.method))
-    return value
+    """Return what a mapping has for the view's action or the request's method; HEAD is a GET."""
+    if not isinstance(value, Mapping):
+        return value
+    methods = ("HEAD", "GET") if request.method == "HEAD" else (request.method,)
+    keys = (getattr(view, "action", None), *methods)
+    return next((value[key] for key in keys if key in value), None)
 
 
 def _decide(
     request: Request, view: APIView, throttle: RateThrottle
-) -> tuple[Decision, Iterable[Scope]]:
+) -> tuple[Decision, list[Scope]]:
     """Return the decision for a request to a view, and the scopes of one of its throttles.
 
     The first throttle decides for all throttles of the view, and the decision stays with the
     request for the others and for the answer's headers.
     """
-    made_for, scopes, decision = request._request.__dict__.get(_MEMO, (None, {}, Decision()))
-    if made_for is not view or type(throttle) not in scopes:
-        throttles = {type(other): other for other in view.get_throttles()} | {
-            type(throttle): throttle
-        }
-        scopes = {
-            kind: other._scopes(request, view)
-            for kind, other in throttles.items()
-            if isinstance(other, RateThrottle)
-        }
-        cost = _for_request(getattr(view, "throttle_cost", 1), request, view)
-        every = [scope for own in scopes.values() for scope in own]
-        decision = decide(request._request, every, 1 if cost is None else cost)
-        request._request.__dict__[_MEMO] = (view, scopes, decision)
+    own = throttle._scopes(request, view)
+    made_for, judged, decision = request._request.__dict__.get(_MEMO, (None, (), Decision()))
+    if made_for is not view:
+        judged, decision = (), Decision()
+        others = [other for other in view.get_throttles() if isinstance(other, RateThrottle)]
+        if type(view).get_throttles is APIView.get_throttles:  # one instance of each class
+            others = [other for other in others if type(other) is not type(throttle)]
+        every = own + [scope for other in others for scope in other._scopes(request, view)]
+    else:
+        every = [scope for scope in own if scope not in judged]
+    if every:
+        new = decide(request._request, every, _cost(request, view))
+        decision = Decision([*decision.policies, *new.policies])
+        request._request.__dict__[_MEMO] = (view, (*judged, *every), decision)
         remember(request._request, decision)
-    return decision, scopes[type(throttle)]
+    return decision, own
+
+
+def _cost(request: Request, view: APIView) -> int:
+    cost = _for_request(getattr(view, "throttle_cost", 1), request, view)
+    if cost is None:
+        return 1
+    if type(cost) is not int or cost < 0:
+        name = type(view).__name__
+        raise ImproperlyConfigured(f"{name}.throttle_cost is {cost!r}, not a whole number from 0.")
+    return cost
 
 
 def remember(request: HttpRequest, decision: Decision) -> None:

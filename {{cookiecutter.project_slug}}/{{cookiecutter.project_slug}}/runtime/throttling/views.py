@@ -58,7 +58,8 @@ def _throttles(view: Any, route: str) -> Iterator[ThrottledView]:
     options = getattr(view, "initkwargs", {})
     for throttle in options.get("throttle_classes", getattr(cls, "throttle_classes", ())):
         found: list[str] = []
-        if issubclass(throttle, RateThrottle):
+        # What a class decides for itself, request by request, cannot be known here.
+        if issubclass(throttle, RateThrottle) and throttle.get_scopes is RateThrottle.get_scopes:
             configured = type(cls.__name__, (cls,), {**options}) if options else cls
             found = _flat(throttle.scopes_of(configured))
         yield ThrottledView(route, cls.__name__, throttle, found)

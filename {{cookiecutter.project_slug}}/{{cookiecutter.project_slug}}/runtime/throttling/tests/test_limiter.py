@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from ...redis import connection_options
 from ..limiter import BUCKETS, RING_SCRIPT, Limit, LocalLimiter, RedisLimiter
 
 SECOND = 1_000_000
@@ -291,6 +292,42 @@ class TestRedis:
         client.client_kill_filter(_type="normal", skipme=True)
 
         assert limiter.take([limit])[0][:2] == (True, 0)
+
+    def test_a_connection_that_breaks_under_way_is_no_outage(self, client):
+        url = settings.REDIS_URL
+        limiter = RedisLimiter(redis.Redis.from_url(url, **connection_options(url)))
+        limit = Limit(new_key(), 200, 3600)
+        over = threading.Event()
+
+        def kill() -> None:
+            with redis.Redis.from_url(url) as killer:
+                while not over.wait(0.01):
+                    killer.client_kill_filter(_type="normal", skipme=True)
+
+        killing = threading.Thread(target=kill)
+        killing.start()
+        try:
+            fitted = sum(limiter.take([limit])[0].fits for _ in range(1000))
+        finally:
+            over.set()
+            killing.join()
+
+        # One that was counted before its connection broke has counted twice.
+        assert 0 < fitted <= 200
+
+    def test_a_server_that_became_a_replica_is_left(self, client):
+        limiter = RedisLimiter(redis.Redis.from_url(settings.REDIS_URL))
+        limit = Limit(new_key(), 2, 3600)
+        limiter.take([limit])
+        connection = limiter._connections.client.connection
+        client.replicaof("127.0.0.1", 1)
+        try:
+            with pytest.raises(redis.exceptions.ReadOnlyError):
+                limiter.take([limit])
+            assert not connection.is_connected
+        finally:
+            client.replicaof("NO", "ONE")
+        assert limiter.take([limit])[0].fits
 
     def test_a_flushed_script_is_loaded_again(self, limiter, client):
         limit = Limit(new_key(), 1, 3600)

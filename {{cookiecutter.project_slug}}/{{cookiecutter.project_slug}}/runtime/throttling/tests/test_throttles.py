@@ -231,6 +231,7 @@ def test_exempt_networks_by_the_address_that_counts(settings, set_rates, calls):
 def test_without_redis_scopes_fail_open_but_for_those_named(
     settings, set_rates, monkeypatch, caplog, closed, status
 ):
+    caplog.set_level("INFO")
     import redis
 
     class Unreachable:
@@ -247,12 +248,17 @@ def test_without_redis_scopes_fail_open_but_for_those_named(
 
     assert [answer.status_code, *statuses(limited, 2)] == [status] * 3
     event = "throttle_failed_open" if status == 200 else "throttle_failed_closed"
-    assert [record.ev for record in caplog.records if hasattr(record, "ev")] == [event]
+    (record,) = [record for record in caplog.records if hasattr(record, "ev")]
+    assert (record.ev, record.data) == (event, {"scope": "scoped", "error": "refused"})
     monkeypatch.setattr(decisions, "limiter", answering)
     assert ask(limited).status_code == 200
     monkeypatch.setattr(decisions, "limiter", Unreachable)
     ask(limited)
-    assert [record.ev for record in caplog.records if hasattr(record, "ev")] == [event] * 2
+    assert [record.ev for record in caplog.records if hasattr(record, "ev")] == [
+        event,
+        "throttle_recovered",
+        event,
+    ]
     if status == 503:
         assert answer.headers["Retry-After"] == "1"
         assert answer.data["detail"] == "Try again in a moment."
@@ -287,3 +293,55 @@ def test_outcomes_are_counted_by_scope(set_rates):
         ("c_shadow", "allowed"): 1,
         ("c_shadow", "would_deny"): 2,
     }
+
+
+def test_head_is_a_get(set_rates):
+    set_rates(read="2/h")
+    limited = view(throttle_classes=[ScopedRateThrottle], throttle_scope={"GET": "read"})
+
+    found = [*statuses(limited, 2), *statuses(limited, 2, method="head")]
+
+    assert found == [200, 200, 429, 429]
+
+
+def test_throttles_of_one_class_count_each_for_itself(set_rates, calls):
+    set_rates(wide="9/h", narrow="1/h")
+
+    class Named(UserRateThrottle):
+        def __init__(self, scope):
+            self.scope = scope
+
+        def get_scopes(self, request, view):
+            return [self.scope]
+
+    limited = view(get_throttles=lambda self: [Named("wide"), Named("narrow")])
+
+    assert statuses(limited, 2) == [200, 429]
+    assert calls == [(1, ["narrow", "wide"])] * 2
+
+
+@pytest.mark.parametrize("cost", [-1, 0.5, "1", True])
+def test_a_cost_that_is_no_whole_number_is_an_error(set_rates, cost):
+    from django.core.exceptions import ImproperlyConfigured
+
+    set_rates(scoped="1/h")
+    limited = view(
+        throttle_classes=[ScopedRateThrottle], throttle_scope="scoped", throttle_cost=cost
+    )
+
+    with pytest.raises(ImproperlyConfigured, match="throttle_cost"):
+        ask(limited)
+
+
+@pytest.mark.parametrize("header", ["10.0.0.1", "unknown", "", "1.2.3.4;x, 10.0.0.1"])
+def test_a_proxy_that_cannot_say_for_whom_it_asks_is_not_exempt(settings, set_rates, header):
+    from ...environment import parse_network
+
+    settings.NUM_PROXIES = 2
+    settings.THROTTLING_EXEMPT_NETWORKS = [parse_network("10.0.0.0/8")]
+    set_rates(scoped="1/h")
+    limited = view(throttle_classes=[ScopedRateThrottle], throttle_scope="scoped")
+    through = {"address": "10.0.0.9", "X-Forwarded-For": header}
+
+    assert [ask(limited, **through).status_code for _ in range(2)] == [200, 429]
+    assert [ask(limited, address="10.0.0.9").status_code for _ in range(2)] == [200, 200]
