@@ -106,7 +106,7 @@ class Service:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.stop()
+        self.stop(signal.SIGTERM)  # as Kubernetes ends it
 
     def is_ready(self) -> bool:
         """Tell whether the readiness probe answers 200; fail when the process is gone."""
@@ -134,7 +134,7 @@ class Service:
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def stop(self, number: int = signal.SIGINT, seconds: float = 60) -> int:
-        """Send a signal to the group, as Ctrl-C does; return the exit status."""
+        """Send a signal to the group, as a terminal does with Ctrl-C; return the exit status."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, number)
         return self.process.wait(seconds)
