@@ -153,6 +153,7 @@ def test_two_renders_are_identical(template, chart, name):
         ("web", "production", {"redis": {"caSecret": {"nme": "ca"}}}),
         ("web", "production", {"probes": {"liveness": {"timeoutSecond": 9}}}),
         ("web", "production", {"throttles": {"blog_limit": "100/fortnight"}}),
+        ("web", "production", {"throttles": {"blog_limit": "100/ms"}}),
         ("web", "production", {"throttles": {"blog-limit": "100/hour"}}),
         ("web", "production", {"env": {"lower": "case"}}),
         ("redis", "default", {"auth": {"pasword": "x"}}),
