@@ -151,20 +151,10 @@ def test_readiness_outlives_the_database(serve, postgres_server):
 def editor(serve, redis_server):
     """Serve, and return the service with a function that changes the first blog's title."""
     environment = {"REDIS_URL": redis_server.url, "THROTTLE_BLOG_LIMIT": "off"}
-    credentials = {"username": "ada", "password": "correct horse"}
     with serve(**environment) as service:
-        serve.manage(
-            "createsuperuser",
-            "--noinput",
-            "--username=ada",
-            "--email=ada@example.com",
-            **serve.environment,
-            DJANGO_SUPERUSER_PASSWORD=credentials["password"],
-        )
-        token = service.request("/api/token/", "POST", credentials).json()["token"]
+        header = serve.sign_in(service)
 
         def change(title):
-            header = {"Authorization": f"Token {token}"}
             answer = service.request("/api/blogs/1/", "PATCH", {"title": title}, **header)
             assert answer.status == 200, answer
 

@@ -7,7 +7,6 @@ import socket
 import pytest
 
 from ..running import Service, wait_for
-from .conftest import PRODUCTION
 
 pytestmark = [pytest.mark.network, pytest.mark.server]
 
@@ -57,21 +56,9 @@ def test_cache_throttles_and_logs(serve, redis):
 
 
 def test_postgresql_tokens_and_writes(serve, redis, postgres_url):
-    environment = {**redis, "DATABASE_URL": postgres_url}
-    with serve(**environment) as service:
-        serve.manage(
-            "createsuperuser",
-            "--noinput",
-            "--username=ada",
-            "--email=ada@example.com",
-            **PRODUCTION,
-            **environment,
-            DJANGO_SUPERUSER_PASSWORD="correct horse",
-        )
+    with serve(**redis, DATABASE_URL=postgres_url) as service:
+        header = serve.sign_in(service)
         service.get("/api/blogs/")
-        credentials = {"username": "ada", "password": "correct horse"}
-        token = service.request("/api/token/", "POST", credentials).json()["token"]
-        header = {"Authorization": f"Token {token}"}
         blog = {"author": 1, "title": "New", "body": "Text"}
         created = service.request("/api/blogs/", "POST", blog, **header)
         listed = service.get("/api/blogs/").json()

@@ -1,6 +1,5 @@
-"""Caching: Django's backend, the client of cacheops, and cached payloads for API answers."""
+"""Caching: Django's backend, and cached payloads for API answers."""
 
-import re
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -15,7 +14,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from rest_framework.response import Response
 
-from .redis import connection_options
+from .redis import connection_options, delete_by_prefix
 
 T = TypeVar("T")
 
@@ -30,10 +29,6 @@ class _Client(RedisCacheClient):
 
     def get_client(self, key: Any = None, *, write: bool = False) -> redis.Redis:
         return self._redis
-
-    def delete_pattern(self, pattern: str) -> None:
-        for key in self._redis.scan_iter(match=pattern, count=1000):
-            self._redis.unlink(key)
 
 
 class RedisCache(DjangoRedisCache):
@@ -96,10 +91,9 @@ class RedisCache(DjangoRedisCache):
         self._try(lambda: super(RedisCache, self).delete_many(keys, version), None)
 
     def clear(self) -> None:
-        # Django's keys are prefix:version:key; the prefix may hold what is special in a pattern.
-        pattern = re.sub(r"([][*?\\])", r"\\\1", self.key_prefix) + ":[0-9]*:*"
+        # Django's keys are prefix:version:key.
         client: Any = self._cache
-        self._try(lambda: client.delete_pattern(pattern), None)
+        self._try(lambda: delete_by_prefix(client.get_client(), self.key_prefix, ":[0-9]*:*"), None)
 
 
 def cached_payload(

@@ -12,7 +12,13 @@ import redis
 from django.conf import settings
 from redis.exceptions import NoScriptError
 
-from .redis import CircuitBreaker, circuit_breaker, client, connection_options
+from .redis import (
+    CircuitBreaker,
+    circuit_breaker,
+    client,
+    connection_options,
+    delete_by_prefix,
+)
 
 logger = logging.getLogger(__name__)
 MAX_LOST = 10_000
@@ -73,7 +79,7 @@ class LostInvalidations:
                 overflown, self._overflown = self._overflown, False
             try:
                 if overflown or _is_other_server(client):
-                    delete_by_prefix(client)
+                    delete_by_prefix(client, _prefix())
                     _mark_server(client)
                 elif lost:
                     pipeline = client.pipeline(transaction=False)
@@ -102,22 +108,6 @@ def _mark_server(client: redis.Redis) -> None:
 def _run_id(client: redis.Redis) -> str:
     information: Any = client.info("server")
     return str(information["run_id"])
-
-
-def delete_by_prefix(client: redis.Redis) -> None:
-    """Drop all of cacheops' keys, and nothing else of the database.
-
-    Raises:
-        redis.RedisError: Redis does not answer or refuses.
-    """
-    batch: list[Any] = []
-    for key in client.scan_iter(match=_prefix() + "*", count=1000):
-        batch.append(key)
-        if len(batch) == 1000:
-            client.unlink(*batch)
-            batch.clear()
-    if batch:
-        client.unlink(*batch)
 
 
 class CacheopsClient(redis.Redis):
@@ -203,7 +193,7 @@ class CacheopsClient(redis.Redis):
     def flushdb(self, *args: Any, **kwargs: Any) -> Any:
         """Drop cacheops' keys only: other caches and the throttles may share the database."""
         try:
-            delete_by_prefix(self)
+            delete_by_prefix(self, _prefix())
         except redis.RedisError as error:
             self.lost.add_everything()
             self._ask_again(error)

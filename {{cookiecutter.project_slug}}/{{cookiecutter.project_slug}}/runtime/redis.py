@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -161,3 +162,21 @@ def connection_options(url: str) -> dict[str, Any]:
 def client(url: str) -> redis.Redis:
     """Return this process' client of a URL, which threads share."""
     return redis.Redis.from_url(url, **connection_options(url))
+
+
+def delete_by_prefix(client: redis.Redis, prefix: str, pattern: str = "*") -> None:
+    """Drop the keys that begin with `prefix` and go on as `pattern` says, a thousand at a time.
+
+    Raises:
+        redis.RedisError: Redis does not answer or refuses.
+    """
+    # The prefix may hold what is special in a pattern.
+    match = re.sub(r"([][*?\\])", r"\\\1", prefix) + pattern
+    batch: list[Any] = []
+    for key in client.scan_iter(match=match, count=1000):
+        batch.append(key)
+        if len(batch) == 1000:
+            client.unlink(*batch)
+            batch.clear()
+    if batch:
+        client.unlink(*batch)
