@@ -11,10 +11,10 @@ GO_INSTALL = GOBIN=$(CURDIR)/.tools/bin GOFLAGS=-modcacherw CGO_ENABLED=0 $(GO) 
 # Tests and the demo find there what was fetched, after what the machine has.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 
-.PHONY: help demo test test-fast lint bench bench-throttle clean
+.PHONY: help demo test test-fast lint bench bench-cache bench-throttle clean
 
 help: ## List these targets
-	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/demo ## Generate a service into build/, run it and show what it answers
 	.venv/bin/python -m tests.demo
@@ -33,6 +33,9 @@ lint: .venv/dev $(ACTIONLINT) ## Check the template's own Python and all workflo
 
 bench: .venv/dev ## Time generation and the way to the first answer
 	.venv/bin/python -m bench.generation
+
+bench-cache: .venv/dev ## Measure cached answers against the alternatives; two minutes
+	.venv/bin/python -m bench.cache
 
 bench-throttle: .venv/dev ## Measure throttles against the alternatives; several minutes
 	$(UV) pip install --quiet --python .venv --group bench

@@ -211,7 +211,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if REDIS_URL:
     CACHES: dict[str, dict[str, Any]] = {
         "default": {
-            "BACKEND": "{{ cookiecutter.project_slug }}.runtime.caching.RedisCache",
+            "BACKEND": "{{ cookiecutter.project_slug }}.runtime.caching.backend.RedisCache",
             "LOCATION": REDIS_URL,
             "KEY_PREFIX": CACHE_KEY_PREFIX,
         }
@@ -221,8 +221,8 @@ else:
 
 CACHEOPS_ENABLED = bool(CACHEOPS_REDIS_URL)
 CACHEOPS_REDIS = CACHEOPS_REDIS_URL or "redis://localhost"
-CACHEOPS_CLIENT_CLASS = f"{__package__}.runtime.invalidation.CacheopsClient"
-CACHEOPS_PREFIX = f"{__package__}.runtime.invalidation.cacheops_prefix"
+CACHEOPS_CLIENT_CLASS = f"{__package__}.runtime.caching.cacheops.CacheopsClient"
+CACHEOPS_PREFIX = f"{__package__}.runtime.caching.keys.cacheops_prefix"
 CACHEOPS_DEGRADE_ON_FAILURE = True
 # Without it, a key that Redis evicts takes the invalidation of others with it.
 CACHEOPS_INSIDEOUT = True
@@ -233,7 +233,7 @@ CACHEOPS = {
     # All gets and fetches of django.contrib.auth's other models for an hour.
     "auth.*": {"ops": {"fetch", "get"}, "timeout": 60 * 60},
 {%- if cookiecutter.example_app == "yes" %}
-    # Nothing by itself: the views cache what they have serialized (cached_payload).
+    # Nothing by itself: the views cache their answers (cached_response).
     "blog.*": {"ops": (), "timeout": 60 * 10},
 {%- endif %}
 }

@@ -10,7 +10,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ..runtime.caching import cached_payload
+from ..runtime.caching.responses import cached_response
 from ..runtime.logging import log_event
 from ..runtime.throttling.throttles import ScopedRateThrottle
 from .models import Author, Blog
@@ -40,11 +40,9 @@ class BlogApiView(generics.ListCreateAPIView[Blog]):
             raise ValidationError({"author": f"{author!r} is not the id of an author."})
         return blogs.filter(author_id=int(author))
 
+    @cached_response(Blog, Author, shared=True)
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        answer = super().list
-        return cached_payload(
-            request, lambda: answer(request, *args, **kwargs).data, depends_on=[Blog, Author]
-        )
+        return super().list(request, *args, **kwargs)
 
     def perform_create(self, serializer: Any) -> None:
         blog = serializer.save()
@@ -59,13 +57,9 @@ class BlogDetailApiView(generics.RetrieveUpdateDestroyAPIView[Blog]):
     throttle_classes = [ScopedRateThrottle]
     throttle_scope = "blog_limit"
 
+    @cached_response(lambda view: Blog.objects.filter(pk=view.kwargs["pk"]), Author, shared=True)
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        answer = super().retrieve
-        return cached_payload(
-            request,
-            lambda: answer(request, *args, **kwargs).data,
-            depends_on=[Blog.objects.filter(pk=self.kwargs["pk"]), Author],
-        )
+        return super().retrieve(request, *args, **kwargs)
 
 
 class AuthorApiView(generics.ListCreateAPIView[Author]):
@@ -76,11 +70,9 @@ class AuthorApiView(generics.ListCreateAPIView[Author]):
     throttle_classes = [ScopedRateThrottle]
     throttle_scope = "author_limit"
 
+    @cached_response(Author, shared=True)
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        answer = super().list
-        return cached_payload(
-            request, lambda: answer(request, *args, **kwargs).data, depends_on=[Author]
-        )
+        return super().list(request, *args, **kwargs)
 
 
 class AuthorDetailApiView(generics.RetrieveUpdateDestroyAPIView[Author]):
@@ -90,3 +82,7 @@ class AuthorDetailApiView(generics.RetrieveUpdateDestroyAPIView[Author]):
     serializer_class = AuthorSerializer
     throttle_classes = [ScopedRateThrottle]
     throttle_scope = "author_limit"
+
+    @cached_response(lambda view: Author.objects.filter(pk=view.kwargs["pk"]), shared=True)
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().retrieve(request, *args, **kwargs)

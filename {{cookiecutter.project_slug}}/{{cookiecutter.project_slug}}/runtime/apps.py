@@ -5,4 +5,6 @@ class RuntimeConfig(AppConfig):
     name = "{{ cookiecutter.project_slug }}.runtime"
 
     def ready(self) -> None:
-        from .throttling import checks  # noqa: F401 - importing it registers them
+        # Importing them registers the checks.
+        from .caching import checks as _caching  # noqa: F401
+        from .throttling import checks as _throttling  # noqa: F401

@@ -37,6 +37,12 @@ THROTTLE_REQUESTS = Counter(
     " failed_open and failed_closed without its Redis.",
     ["scope", "outcome"],
 )
+CACHE_REQUESTS = Counter(
+    "cache_requests_total",
+    "What was asked of a cache: hit, miss, collapsed (another request's computation was waited"
+    " for), or bypass where it could not be used.",
+    ["cache", "outcome"],
+)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 

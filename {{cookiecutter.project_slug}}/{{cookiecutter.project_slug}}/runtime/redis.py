@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import socket
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -158,10 +159,92 @@ def connection_options(url: str) -> dict[str, Any]:
     return options
 
 
+def bounded(pool: redis.ConnectionPool) -> redis.ConnectionPool:
+    """Return the pool, which from now on waits for a host's name no longer than for the host."""
+    kind = pool.connection_class
+    if not issubclass(kind, redis.UnixDomainSocketConnection | _BoundedResolution):
+        pool.connection_class = _bounded_kind(kind)
+    return pool
+
+
 @cache
 def client(url: str) -> redis.Redis:
     """Return this process' client of a URL, which threads share."""
-    return redis.Redis.from_url(url, **connection_options(url))
+    pool = redis.ConnectionPool.from_url(url, **connection_options(url))
+    return redis.Redis(connection_pool=bounded(pool))
+
+
+class _BoundedResolution(redis.Connection):
+    """Gives up on a name that does not resolve in time, which no timeout of a socket bounds.
+
+    The name is asked for in a thread, which is left behind if it takes too long. redis-py then asks
+    again for what the resolver has just answered.
+    """
+
+    def _connect(self) -> Any:
+        failures: list[Exception | None] = []
+
+        def resolve() -> None:
+            try:
+                socket.getaddrinfo(self.host, self.port, self.socket_type, socket.SOCK_STREAM)
+            except OSError as error:
+                failures.append(error)
+            else:
+                failures.append(None)
+
+        thread = threading.Thread(target=resolve, name="redis-resolver", daemon=True)
+        thread.start()
+        thread.join(self.socket_connect_timeout)
+        if not failures:
+            raise redis.TimeoutError(
+                f"the name {self.host} was not resolved within {self.socket_connect_timeout} s"
+            )
+        if failures[0] is not None:
+            raise failures[0]
+        parent: Any = super()
+        return parent._connect()
+
+
+@cache
+def _bounded_kind(kind: type[Any]) -> type[Any]:
+    return type(f"Bounded{kind.__name__}", (_BoundedResolution, kind), {})
+
+
+class ThreadClients:
+    """A client for each thread, which keeps its connection.
+
+    To take a connection from a pool and give it back costs half of a call.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client: Any = client
+        self._local = threading.local()
+
+    def get(self) -> Any:
+        """Return this thread's client.
+
+        A connection that the server has closed meanwhile, or that is older than an outage, is
+        opened again at its next use. One that a fork would share is left to the parent.
+        """
+        own = self._local.__dict__
+        if own.get("pid") != os.getpid():
+            own.update(pid=os.getpid(), client=self._client.client())
+        connection = own["client"].connection
+        outages = getattr(connection.retry, "outages", 0)
+        try:
+            is_stale = own.get("outages", outages) != outages or (
+                connection.is_connected and connection.can_read()
+            )
+        except (redis.RedisError, OSError):
+            is_stale = True
+        own["outages"] = outages
+        if is_stale:
+            connection.disconnect()
+        return own["client"]
+
+    def disconnect(self) -> None:
+        """Have this thread's next call open a connection."""
+        self._local.client.connection.disconnect()
 
 
 def delete_by_prefix(client: redis.Redis, prefix: str, pattern: str = "*") -> None:

@@ -4,8 +4,8 @@ import pytest
 import redis
 from cacheops import cached
 
-from ..caching import RedisCache
-from ..invalidation import CacheopsClient
+from ..caching.backend import RedisCache
+from ..caching.cacheops import CacheopsClient
 from ..redis import connection_options
 
 

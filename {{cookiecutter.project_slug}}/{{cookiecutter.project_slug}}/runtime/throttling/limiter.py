@@ -11,7 +11,6 @@ Neither lets anyone in beyond the limit, nor shuts anyone out for longer than a 
 """
 
 import hashlib
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import redis
+
+from ..redis import ThreadClients
 
 BUCKETS = 20
 RING_SCRIPT = Path(__file__).with_name("ring.lua").read_text(encoding="utf-8")
@@ -86,8 +87,8 @@ class RedisLimiter:
     """
 
     def __init__(self, client: redis.Redis, script: str = RING_SCRIPT) -> None:
-        self._client: Any = client
-        self._connections = threading.local()
+        self._client = client
+        self._clients = ThreadClients(client)
         self._script = script
         self._sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
 
@@ -97,14 +98,14 @@ class RedisLimiter:
         arguments.append(cost)
         for limit in limits:
             arguments += limit[1:]
-        execute = self._connection().execute_command
+        execute = self._clients.get().execute_command
         try:
             answer = execute("EVALSHA", self._sha, len(limits), *arguments)
         except redis.exceptions.NoScriptError:  # a new Redis, or one that forgot its scripts
             answer = execute("EVAL", self._script, len(limits), *arguments)
         except redis.exceptions.ReadOnlyError:
             # A failover made a replica of this server: the name may lead to another one by now.
-            self._connections.client.connection.disconnect()
+            self._clients.disconnect()
             raise
         return [
             Outcome(bool(fits), remaining, wait / 1e6, more / 1e6)
@@ -113,29 +114,8 @@ class RedisLimiter:
 
     def reset(self, keys: Sequence[str]) -> int:
         """See `Limiter.reset`."""
-        return int(self._client.delete(*keys))
-
-    def _connection(self) -> Any:
-        """Return this thread's own connection: a pool's costs half of a call to take and give back.
-
-        One that the server has closed meanwhile, or that is older than an outage, is opened again
-        at its next use. One that a fork would share with the parent is left to the parent.
-        """
-        own = self._connections.__dict__
-        if own.get("pid") != os.getpid():
-            own.update(pid=os.getpid(), client=self._client.client())
-        connection = own["client"].connection
-        outages = getattr(connection.retry, "outages", 0)
-        try:
-            is_stale = own.get("outages", outages) != outages or (
-                connection.is_connected and connection.can_read()
-            )
-        except (redis.RedisError, OSError):
-            is_stale = True
-        own["outages"] = outages
-        if is_stale:
-            connection.disconnect()
-        return own["client"]
+        removed: Any = self._client.delete(*keys)
+        return int(removed)
 
 
 class _Ring:

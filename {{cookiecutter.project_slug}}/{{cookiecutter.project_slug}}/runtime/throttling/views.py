@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 
+from ..views import all_views
 from .throttles import RateThrottle, names
 
 
@@ -37,16 +37,7 @@ class ThrottledView(NamedTuple):
 
 def throttled_views() -> list[ThrottledView]:
     """Return every throttle of every view in the URL configuration."""
-    return list(_walk(get_resolver(), ""))
-
-
-def _walk(resolver: URLResolver, prefix: str) -> Iterator[ThrottledView]:
-    for pattern in resolver.url_patterns:
-        route = prefix + str(pattern.pattern)
-        if isinstance(pattern, URLResolver):
-            yield from _walk(pattern, route)
-        elif isinstance(pattern, URLPattern):
-            yield from _throttles(pattern.callback, route)
+    return [found for route, view in all_views() for found in _throttles(view, route)]
 
 
 def _throttles(view: Any, route: str) -> Iterator[ThrottledView]:

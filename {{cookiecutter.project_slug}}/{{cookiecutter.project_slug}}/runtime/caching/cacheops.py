@@ -1,43 +1,30 @@
 """The Redis client of cacheops: an outage makes it miss, and never makes it serve what is stale."""
 
 import logging
-import platform
 import threading
 import time
 from typing import Any, cast
 
 import cacheops.redis
-import django
 import redis
-from django.conf import settings
 from redis.exceptions import NoScriptError
 
-from .redis import (
+from ..redis import (
     CircuitBreaker,
+    bounded,
     circuit_breaker,
     client,
     connection_options,
     delete_by_prefix,
 )
+from .keys import namespace
 
 logger = logging.getLogger(__name__)
 MAX_LOST = 10_000
+# Instead of the run id of a server that does not tell it.
+UNKNOWN = b"unknown"
 LOCK_POLL_SECONDS = 0.02
 LOCK_WAIT_SECONDS = 5.0
-
-
-def cacheops_prefix(query: object) -> str:
-    """Keep apart what must not be read by another service, release of Django or of Python.
-
-    INSIDEOUT keys have a form of their own, so the mode is part of the prefix too.
-    """
-    python = ".".join(platform.python_version_tuple()[:2])
-    mode = "io" if settings.CACHEOPS_INSIDEOUT else "std"
-    return f"{_prefix()}{mode}:dj{django.__version__}:py{python}:"
-
-
-def _prefix() -> str:
-    return f"{settings.CACHE_KEY_PREFIX}:cacheops:"
 
 
 class LostInvalidations:
@@ -67,8 +54,10 @@ class LostInvalidations:
         with self._lock:
             self._overflown = True
 
-    def replay(self, client: redis.Redis) -> None:
+    def replay(self, client: redis.Redis, after_outage: bool = False) -> None:
         """Run what was lost; drop everything if that was too much, or if Redis is another one.
+
+        A Redis that does not say who it is may be another one after each outage.
 
         Raises:
             redis.RedisError: Redis does not take it; nothing is forgotten.
@@ -78,9 +67,12 @@ class LostInvalidations:
                 lost, self._commands = self._commands, {}
                 overflown, self._overflown = self._overflown, False
             try:
-                if overflown or _is_other_server(client):
-                    delete_by_prefix(client, _prefix())
-                    _mark_server(client)
+                present = _run_id(client)
+                marked: Any = client.get(namespace() + "server")
+                is_other = marked != present or (after_outage and present == UNKNOWN)
+                if overflown or is_other:
+                    delete_by_prefix(client, namespace())
+                    client.set(namespace() + "server", present)
                 elif lost:
                     pipeline = client.pipeline(transaction=False)
                     for command in lost:
@@ -95,19 +87,13 @@ class LostInvalidations:
             logger.warning("Replayed %d invalidations that Redis had missed", len(lost))
 
 
-def _is_other_server(client: redis.Redis) -> bool:
-    """Tell whether Redis was restarted or replaced, and may hold what was invalidated since."""
-    marked: Any = client.get(_prefix() + "server")
-    return marked is None or marked.decode() != _run_id(client)
-
-
-def _mark_server(client: redis.Redis) -> None:
-    client.set(_prefix() + "server", _run_id(client))
-
-
-def _run_id(client: redis.Redis) -> str:
-    information: Any = client.info("server")
-    return str(information["run_id"])
+def _run_id(client: redis.Redis) -> bytes:
+    """Return what changes when Redis is restarted or replaced, and may hold what is stale."""
+    try:
+        information: Any = client.info("server")
+    except redis.exceptions.NoPermissionError:
+        return UNKNOWN
+    return str(information.get("run_id", UNKNOWN.decode())).encode()
 
 
 class CacheopsClient(redis.Redis):
@@ -137,8 +123,15 @@ class CacheopsClient(redis.Redis):
         self: Any = super().from_url(
             url, redis_connect_func=on_connect, **connection_options(url), **kwargs
         )
+        bounded(self.connection_pool)
         self.breaker, self.lost, self.scripts = breaker, lost, {}
-        breaker.on_recovery.append(lost.replay)
+
+        def recover(client: redis.Redis) -> None:
+            lost.replay(client, after_outage=True)
+            # The name may lead to another server by now, of which the old one is a replica.
+            self.connection_pool.disconnect(inuse_connections=False)
+
+        breaker.on_recovery.append(recover)
         return cast("redis.Redis", self)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -193,7 +186,7 @@ class CacheopsClient(redis.Redis):
     def flushdb(self, *args: Any, **kwargs: Any) -> Any:
         """Drop cacheops' keys only: other caches and the throttles may share the database."""
         try:
-            delete_by_prefix(self, _prefix())
+            delete_by_prefix(self, namespace())
         except redis.RedisError as error:
             self.lost.add_everything()
             self._ask_again(error)

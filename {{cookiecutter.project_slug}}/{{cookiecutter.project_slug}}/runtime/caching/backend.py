@@ -1,20 +1,15 @@
-"""Caching: Django's backend, and cached payloads for API answers."""
+"""Django's cache on Redis."""
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
 import redis
-from cacheops import cached_as
-from django.conf import settings
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.redis import RedisCache as DjangoRedisCache
 from django.core.cache.backends.redis import RedisCacheClient
-from django.db.models import Model, QuerySet
-from django.http import HttpRequest
-from rest_framework.response import Response
 
-from .redis import connection_options, delete_by_prefix
+from ..redis import bounded, connection_options, delete_by_prefix
 
 T = TypeVar("T")
 
@@ -25,7 +20,7 @@ class _Client(RedisCacheClient):
     @cached_property
     def _redis(self) -> redis.Redis:
         pool = cast("Any", self)._get_connection_pool(write=True)
-        return redis.Redis(connection_pool=pool)
+        return redis.Redis(connection_pool=bounded(pool))
 
     def get_client(self, key: Any = None, *, write: bool = False) -> redis.Redis:
         return self._redis
@@ -94,38 +89,3 @@ class RedisCache(DjangoRedisCache):
         # Django's keys are prefix:version:key.
         client: Any = self._cache
         self._try(lambda: delete_by_prefix(client.get_client(), self.key_prefix, ":[0-9]*:*"), None)
-
-
-def cached_payload(
-    request: HttpRequest,
-    compute: Callable[[], T],
-    *,
-    depends_on: Iterable[type[Model] | QuerySet[Any]],
-    timeout: int | None = None,
-) -> Response:
-    """Answer with a serialized payload from the cache, or compute and remember it.
-
-    The payload is kept for the request's full URL and dropped as soon as anything it depends on
-    is saved or deleted. It is shared by everyone who may see the view, so it must be the same for
-    all of them.
-
-    Args:
-        request: what is asked for; authentication, permissions and throttles have already run.
-        compute: returns the payload, as plain data.
-        depends_on: the models or querysets whose changes make the payload stale.
-        timeout: seconds to keep it; the smallest of the models' CACHEOPS timeouts when None.
-
-    Returns:
-        A 200 whose Cache-Status header (RFC 9211) says whether it was a hit.
-    """
-    computed = False
-
-    def remember() -> T:
-        nonlocal computed
-        computed = True
-        return compute()
-
-    key = f"{request.method} {request.build_absolute_uri()}"
-    payload = cached_as(*depends_on, timeout=timeout, extra=key)(remember)()
-    outcome = "hit" if not computed else "fwd=miss" if settings.CACHEOPS_ENABLED else "fwd=bypass"
-    return Response(payload, headers={"Cache-Status": f"{settings.SERVICE_NAME}; {outcome}"})

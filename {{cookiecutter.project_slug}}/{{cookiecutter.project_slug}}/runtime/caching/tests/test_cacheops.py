@@ -9,8 +9,8 @@ from cacheops.redis import redis_client
 from django.conf import settings
 from django.contrib.auth import get_user_model
 
-from .. import invalidation
-from ..redis import circuit_breaker
+from ...redis import circuit_breaker
+from .. import cacheops
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 
@@ -43,7 +43,7 @@ def refuse(monkeypatch):
 
     def refuse(message):
         def execute_command(self, *args, **options):
-            if message and isinstance(self, invalidation.CacheopsClient):
+            if message and isinstance(self, cacheops.CacheopsClient):
                 raise redis.ResponseError(message)
             return answer(self, *args, **options)
 
@@ -96,8 +96,8 @@ def test_a_model_can_be_invalidated(django_assert_num_queries):
 
 
 def test_too_many_lost_invalidations_drop_everything(server, monkeypatch):
-    monkeypatch.setattr(invalidation, "MAX_LOST", 2)
-    lost = invalidation.LostInvalidations()
+    monkeypatch.setattr(cacheops, "MAX_LOST", 2)
+    lost = cacheops.LostInvalidations()
     lost.replay(server)  # from now on it is the server that was there before
     users = get_user_model().objects
     users.get(pk=users.create_user("ada").pk)
@@ -114,7 +114,7 @@ def test_another_server_begins_empty(server, monkeypatch):
     server.set("tests:cacheops:io:stale", "old")
     server.set("tests:cacheops:server", "the run id of another")
 
-    invalidation.LostInvalidations().replay(server)
+    cacheops.LostInvalidations().replay(server)
 
     assert server.get("tests:cacheops:io:stale") is None
     assert server.get("tests:cacheops:server").decode() == server.info("server")["run_id"]
@@ -122,7 +122,7 @@ def test_another_server_begins_empty(server, monkeypatch):
 
 def test_a_lock_has_one_thread_compute_for_all(server):
     # Threads that connect find the server that was there before, and drop nothing.
-    invalidation.LostInvalidations().replay(server)
+    cacheops.LostInvalidations().replay(server)
     start = threading.Barrier(20)
     computed = []
 
@@ -143,7 +143,7 @@ def test_a_lock_has_one_thread_compute_for_all(server):
 
 
 def test_whoever_waits_too_long_for_a_lock_computes(monkeypatch, server):
-    monkeypatch.setattr(invalidation, "LOCK_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(cacheops, "LOCK_WAIT_SECONDS", 0.05)
     server.set("tests:locked", "LOCK")
 
     with pytest.raises(redis.TimeoutError):

@@ -1,0 +1,87 @@
+"""What a cached answer costs, against the alternatives: `make bench-cache`.
+
+One gunicorn worker with one thread on one core, with its Redis; interleaved rounds. The ratios
+are those of the rounds' medians.
+"""
+
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.serving import RESULTS, Connection, installed, one_core, requests_per_second
+from tests.running import Service
+from tests.support import run
+
+ROUNDS, SECONDS = 9, 1.0
+SUBJECTS = {
+    "a bare WSGI application": "/bare/",
+    "an empty view of Django REST framework": "/empty/",
+    "the list, cached": "/api/blogs/",
+    "the list, cached: 304": "/api/blogs/",
+    "the list, cached_as on the payload": "/cached_as/",
+    "the list, cacheops' querysets and stock throttle": "/seed/",
+    "the list, uncached": "/uncached/",
+}
+FILL = """
+from {package}.blog.models import Author, Blog
+authors = [Author.objects.create(name=f"Author {{n}}") for n in range(5)]
+Blog.objects.bulk_create(
+    Blog(author=authors[n % 5], title=f"Blog {{n}}", body="Some words of it. " * 20)
+    for n in range(100)
+)
+"""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with installed(folder) as (project, redis, environment):
+            python = project.path / ".venv/bin/python"
+            fill = FILL.format(package=project.slug)
+            run([python, "manage.py", "shell", "-v0", "-c", fill], project.path, **environment)
+            environment |= {
+                "DJANGO_SETTINGS_MODULE": "cache_service",
+                "WEB_CONCURRENCY": "1",
+                "WEB_THREADS": "1",
+            }
+            gunicorn = [project.path / ".venv/bin/gunicorn", "cache_wsgi:application"]
+            with (
+                one_core(redis.process.pid),
+                Service(gunicorn, project.path, folder / "gunicorn.log", **environment) as service,
+            ):
+                rates = measure(service.port)
+    medians = {subject: statistics.median(found) for subject, found in rates.items()}
+    bare, empty, *_, uncached = medians.values()
+    lines = [
+        "| | requests/s | of bare | of empty | of uncached |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {subject} | {rate:.0f} | {rate / bare:.2f} | {rate / empty:.2f} |"
+            f" {rate / uncached:.1f} |"
+            for subject, rate in medians.items()
+        ),
+    ]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "cache.md").write_text(text, encoding="utf-8")
+
+
+def measure(port: int) -> dict[str, list[float]]:
+    """Return the rates of each subject, round by round."""
+    connection = Connection(port)
+    _, head, _ = connection.get("/api/blogs/")
+    etag = head.decode().partition("ETag: ")[2].split("\r\n")[0]
+    rates: dict[str, list[float]] = {subject: [] for subject in SUBJECTS}
+    for number in range(ROUNDS + 1):
+        for subject, path in SUBJECTS.items():
+            headers = {"If_None_Match": etag} if subject.endswith("304") else {}
+            rate = requests_per_second(connection, path, SECONDS, **headers)
+            if number:  # the first only warms up
+                rates[subject].append(rate)
+    return rates
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""The list of blogs in every way that bench/cache.py compares, and an empty view."""
+
+import importlib
+import os
+
+from cacheops import cached_as
+from django.core.cache import caches
+from django.urls import include, path
+from django.utils.connection import ConnectionProxy
+from rest_framework.response import Response
+from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.views import APIView
+
+PACKAGE = os.environ["BENCH_PACKAGE"]
+views = importlib.import_module(f"{PACKAGE}.blog.views")
+models = importlib.import_module(f"{PACKAGE}.blog.models")
+plain_list = views.BlogApiView.list.__wrapped__
+
+
+class Empty(APIView):
+    """What Django REST framework costs: the service's middleware and authentication, and {}."""
+
+    def get_queryset(self):
+        """Tell the permission class what it guards."""
+        return models.Blog.objects.all()
+
+    def get(self, request):
+        return Response({})
+
+
+class Uncached(views.BlogApiView):
+    """The list without a cache."""
+
+    def list(self, request, *args, **kwargs):
+        return plain_list(self, request, *args, **kwargs)
+
+
+class StockThrottle(SimpleRateThrottle):
+    """Django REST framework's own, on Django's own cache backend."""
+
+    cache = ConnectionProxy(caches, "stock")
+    rate = "1000/hour"
+    number = 0
+
+    def get_cache_key(self, request, view):
+        # A client that has used half of its limit, on average.
+        StockThrottle.number += 1
+        return f"throttle_{StockThrottle.number // 1000}"
+
+
+class Seed(Uncached):
+    """A list whose queryset cacheops keeps, under Django REST framework's throttle."""
+
+    throttle_classes = [StockThrottle]
+
+    def get_queryset(self):
+        return super().get_queryset().cache()
+
+
+class CachedAs(Uncached):
+    """A list whose serialized payload cacheops' own cached_as keeps."""
+
+    def list(self, request, *args, **kwargs):
+        @cached_as(models.Blog, models.Author, extra=request.build_absolute_uri())
+        def payload():
+            return plain_list(self, request, *args, **kwargs).data
+
+        return Response(payload())
+
+
+urlpatterns = [
+    path("empty/", Empty.as_view()),
+    path("uncached/", Uncached.as_view()),
+    path("seed/", Seed.as_view()),
+    path("cached_as/", CachedAs.as_view()),
+    path("", include(f"{PACKAGE}.urls")),
+]

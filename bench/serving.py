@@ -1,0 +1,93 @@
+"""What the benchmarks of a served project share."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.service.conftest import RedisServer
+from tests.support import ROOT, BakedProject, generate, run, template
+
+RESULTS = ROOT / "bench" / "results"
+
+
+@contextmanager
+def installed(folder: Path) -> Iterator[tuple[BakedProject, RedisServer, dict[str, str]]]:
+    """Yield a generated service, installed and migrated, a Redis, and the environment for both."""
+    project = generate(template(), folder)
+    run(["make", "install"], cwd=project.path)
+    redis = RedisServer(folder)
+    redis.start()
+    environment = {
+        "BENCH_PACKAGE": project.slug,
+        "PYTHONPATH": f"{ROOT / 'bench'}{os.pathsep}{project.path}",
+        "REDIS_URL": redis.url,
+        "NUM_PROXIES": "1",
+        "DEBUG": "true",
+        "ENV_FILE": os.devnull,
+        "LOG_LEVEL": "ERROR",
+        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+    }
+    python = project.path / ".venv/bin/python"
+    run([python, "manage.py", "migrate", "-v0"], cwd=project.path, **environment)
+    try:
+        yield project, redis, environment
+    finally:
+        redis.stop()
+
+
+@contextmanager
+def one_core(*servers: int) -> Iterator[None]:
+    """Let this process, what it starts and the servers share a core, where the system can.
+
+    What is then measured is the work of both sides, and not how long a core takes to wake up.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    processes = [0, *servers]
+    before = [os.sched_getaffinity(pid) for pid in processes]
+    for pid in processes:
+        os.sched_setaffinity(pid, {min(before[0])})
+    yield
+    for pid, cores in zip(processes, before, strict=True):
+        os.sched_setaffinity(pid, cores)
+
+
+class Connection:
+    """A connection that is kept alive, over which a request costs its client next to nothing."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), 30)
+
+    def get(self, path: str, **headers: str) -> tuple[int, bytes, bytes]:
+        """Return the status, the head and the body of an answer."""
+        lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
+        head, _, body = self._until(lambda data: b"\r\n\r\n" in data).partition(b"\r\n\r\n")
+        status = int(head[9:12])
+        if status != 304:
+            length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+            body = self._until(lambda data: len(data) >= length, body)
+        return status, head, body
+
+    def _until(self, is_whole, data: bytes = b"") -> bytes:
+        while not is_whole(data):
+            received = self._socket.recv(1 << 16)
+            if not received:
+                raise ConnectionError("the server has closed the connection")
+            data += received
+        return data
+
+
+def requests_per_second(connection: Connection, path: str, seconds: float, **headers: str) -> float:
+    """Return how often a path is answered over one connection, one request after the other."""
+    count, started = 0, time.perf_counter()
+    while (spent := time.perf_counter() - started) < seconds:
+        status, _, _ = connection.get(path, **headers)
+        assert status in {200, 304}, status
+        count += 1
+    return count / spent

@@ -1,0 +1,1 @@
+"""Caching: the backend, cacheops' client, and cached answers (docs/caching.md)."""

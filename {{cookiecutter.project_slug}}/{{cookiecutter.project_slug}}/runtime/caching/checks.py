@@ -1,0 +1,73 @@
+"""Django's check for caches that would serve one user's page to another."""
+
+from collections.abc import Callable, Iterator
+from types import FunctionType
+from typing import Any
+
+from django.contrib.auth.mixins import AccessMixin
+from django.core import checks
+from django.middleware.cache import CacheMiddleware
+
+from ..views import all_views
+
+_METHODS = ("dispatch", "get", "list", "retrieve")
+
+
+@checks.register("caching")
+def check_cached_views(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Find Django's cache_page and cacheops' cached_view_as around views that authenticate.
+
+    Both keep a page by its URL, and what they keep goes out before the view can ask who is asking.
+    """
+    return [
+        checks.Error(
+            f"{route} is kept by {found}, which would serve one user's page to another: its view"
+            " authenticates. Use cached_response of runtime.caching.responses.",
+            id="caching.E001",
+        )
+        for route, view in all_views()
+        if (found := _cache_around(view)) and _authenticates(view)
+    ]
+
+
+def _authenticates(view: Callable[..., Any]) -> bool:
+    cls = getattr(view, "cls", None) or getattr(view, "view_class", None)
+    options = getattr(view, "initkwargs", None) or getattr(view, "view_initkwargs", None) or {}
+    if cls is None:
+        return False
+    classes = options.get("authentication_classes", getattr(cls, "authentication_classes", ()))
+    return bool(classes) or issubclass(cls, AccessMixin)
+
+
+def _cache_around(view: Callable[..., Any]) -> str | None:
+    """Return what keeps a view's answers, wherever it stands among the decorators."""
+    cls = getattr(view, "cls", None) or getattr(view, "view_class", None)
+    methods = [getattr(cls, name, None) for name in _METHODS]
+    for found in _within([view, *methods], set()):
+        if found is CacheMiddleware or isinstance(found, CacheMiddleware):
+            return "Django's cache_page"
+        if isinstance(found, FunctionType) and found.__globals__["__name__"] == "cacheops.utils":
+            return "cacheops' cached_view_as"
+    return None
+
+
+def _within(values: Any, seen: set[int]) -> Iterator[Any]:
+    """Yield the values and what they are made of: what functions wrap and close over."""
+    for value in values:
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        yield value
+        if isinstance(value, list | tuple):
+            yield from _within(value, seen)
+        elif isinstance(value, FunctionType):
+            cells = [cell for cell in value.__closure__ or () if _is_set(cell)]
+            yield from _within([cell.cell_contents for cell in cells], seen)
+
+
+def _is_set(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 - raises for a name that is not bound yet
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,90 @@
+import pytest
+from cacheops import cached_view_as
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.contrib.auth.models import Group
+from django.core.checks import run_checks
+from django.http import HttpResponse
+from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.cache import cache_page
+from django.views.generic import TemplateView
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from ..responses import cached_response
+
+urlpatterns: list = []
+
+
+class Api(APIView):
+    @cached_response(Group)
+    def get(self, request):
+        return Response({})
+
+
+class Decorated(APIView):
+    @method_decorator(cache_page(60))
+    def get(self, request):
+        return Response({})
+
+
+@method_decorator(cache_page(60), name="dispatch")
+class Dispatched(APIView):
+    pass
+
+
+class Guarded(LoginRequiredMixin, View):
+    pass
+
+
+class Public(APIView):
+    authentication_classes = []
+
+
+def plain(request):
+    return HttpResponse()
+
+
+@pytest.fixture
+def found(settings):
+    """Return a function that gives the messages for a view."""
+    settings.ROOT_URLCONF = __name__
+
+    def found(view):
+        urlpatterns[:] = [path("route/", view)]
+        return [message.msg for message in run_checks() if message.id == "caching.E001"]
+
+    yield found
+    urlpatterns.clear()
+
+
+@pytest.mark.parametrize(
+    ("view", "name"),
+    [
+        (cache_page(60)(Api.as_view()), "Django's cache_page"),
+        (cached_view_as(Group)(Api.as_view()), "cacheops' cached_view_as"),
+        (cached_view_as(Group)(Guarded.as_view()), "cacheops' cached_view_as"),
+        (Decorated.as_view(), "Django's cache_page"),
+        (Dispatched.as_view(), "Django's cache_page"),
+    ],
+)
+def test_a_cache_around_a_view_that_authenticates_is_refused(found, view, name):
+    (message,) = found(view)
+
+    assert message.startswith(f"route/ is kept by {name}, which would serve one user's page")
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        Api.as_view(),
+        plain,
+        cache_page(60)(plain),
+        cached_view_as(Group)(TemplateView.as_view()),
+        cache_page(60)(Public.as_view()),
+        cached_view_as(Group)(Api.as_view(authentication_classes=[])),
+    ],
+)
+def test_other_views_are_left_alone(found, view):
+    assert found(view) == []
