@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import redis
@@ -129,7 +129,10 @@ class _Slot:
         self._dependencies = dependencies
         self._timeout = timeout
         self._invalidators = dnfs_to_conj_keys(self._prefix, dependencies.conditions)
-        self._lock: Any = None
+
+    @cached_property
+    def _lock(self) -> Any:
+        return redis_client.lock(f"{self._key}:lock", timeout=LOCK_SECONDS)
 
     def read(self) -> bytes | None:
         """Return the result, if there is one and it is fresh."""
@@ -149,23 +152,32 @@ class _Slot:
         Waits for one other computation and no more: where results do not last, because writing is
         as frequent as reading or because computing fails, queueing up would make it worse.
         """
-        name = f"{self._key}:lock"
-        with suppress(redis.RedisError):
-            self._lock = redis_client.lock(name, timeout=LOCK_SECONDS)
+        try:
             if self._lock.acquire(blocking=False):
                 return self.read()  # one may have finished between the first look and the lock
-            holder = redis_client.get(name)
-            deadline = time.monotonic() + LOCK_WAIT_SECONDS
-            while time.monotonic() < deadline:
-                *values, current = redis_client.mget(self._key, *self._invalidators, name)
-                value = self._checked(values)
-                if value is not None:
-                    return value
-                if current is None or current != holder:
-                    break
-                time.sleep(LOCK_POLL_SECONDS)
-            self._lock.acquire(blocking=False)
+            value = self._wait()
+            if value is None:
+                self._lock.acquire(blocking=False)
+        except redis.RedisError:
+            self._remove_lock()
+            return None
+        return value
+
+    def _wait(self) -> bytes | None:
+        """Return what the holder of the lock keeps; None if that is nothing, or takes too long."""
+        holder = redis_client.get(self._lock.name)
+        deadline = time.monotonic() + LOCK_WAIT_SECONDS
+        while time.monotonic() < deadline:
+            *values, current = redis_client.mget(self._key, *self._invalidators, self._lock.name)
+            value = self._checked(values)
+            if value is not None or current is None or current != holder:
+                return value
+            time.sleep(LOCK_POLL_SECONDS)
         return None
+
+    def _remove_lock(self) -> None:
+        """Have the lock removed when Redis is back, which may have taken it without saying so."""
+        redis_client.lost.add(("UNLINK", self._lock.name))
 
     def fill(self, compute: Callable[[], bytes]) -> bytes:
         """Compute the result, and keep it unless it is stale already."""
@@ -196,6 +208,9 @@ class _Slot:
 
     def release(self) -> None:
         """Let others compute, if this request was the one to."""
-        if self._lock is not None:
-            with suppress(redis.RedisError):
-                self._lock.release()
+        try:
+            self._lock.release()
+        except redis.exceptions.LockError:  # it is another's, or was held for too long
+            return
+        except redis.RedisError:
+            self._remove_lock()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import redis
+from cacheops.redis import redis_client
 from django.conf import settings as project
 from django.contrib.auth.models import Group, Permission
 from django.contrib.sessions.models import Session
@@ -204,5 +205,8 @@ def test_redis_may_fail_at_any_step(monkeypatch, failing):
         assert get_or_compute("name", GROUPS, names).value == b"a"
 
     assert len(calls) > failing
+    with redis.Redis.from_url(project.REDIS_URL) as client:
+        redis_client.lost.replay(client)  # as the recovery does
+        assert list(client.scan_iter("*:lock")) == []
     Group.objects.create(name="b")
     assert get_or_compute("name", GROUPS, names).value == b"a,b"
