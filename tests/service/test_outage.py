@@ -2,50 +2,19 @@
 
 import collections
 import signal
-import threading
 import time
 
 import pytest
 import redis
 
 from ..running import Service, wait_for
+from .load import Load
 
 pytestmark = [pytest.mark.network, pytest.mark.server]
 
 # Long enough that a second one would show beside everything else that a request may wait for.
 TIMEOUT = 1.0
 WORKERS, THREADS = 2, 4
-
-
-class Load:
-    """Requests from several threads, one after the other in each, until told to end."""
-
-    def __init__(self, service: Service, path: str, clients: int = 8) -> None:
-        self.answers: list[tuple[int, float]] = []
-        self._service, self._path = service, path
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
-
-    def __enter__(self) -> "Load":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        while not self._over.wait(0.02):
-            started = time.monotonic()
-            status = self._service.get(self._path).status
-            self.answers.append((status, time.monotonic() - started))
-
-    def more(self, count: int) -> None:
-        """Wait for more answers."""
-        target = len(self.answers) + count
-        wait_for(lambda: len(self.answers) >= target, f"{count} answers")
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
@@ -62,7 +31,7 @@ def test_an_outage_costs_at_most_one_timeout(serve, redis_server, number, closed
     with serve(**environment) as service:
         with Load(service, "/api/blogs/") as load:
             load.more(50)
-            assert {status for status, _ in load.answers} == {200}
+            assert {answer.status for answer in load.answers} == {200}
             load.answers.clear()
             redis_server.process.send_signal(number)
             load.more(200)
@@ -80,14 +49,14 @@ def test_an_outage_costs_at_most_one_timeout(serve, redis_server, number, closed
             load.answers.clear()
             load.more(50)
 
-        statuses = collections.Counter(status for status, _ in during)
+        statuses = collections.Counter(answer.status for answer in during)
         assert set(statuses) <= ({200, 503} if closed else {200})
         assert statuses[503] > 100 if closed else statuses[200] == len(during)
-        assert max(duration for _, duration in during) < 2 * TIMEOUT
-        slow = [duration for _, duration in during if duration > TIMEOUT * 0.9]
+        assert max(answer.duration for answer in during) < 2 * TIMEOUT
+        slow = [answer for answer in during if answer.duration > TIMEOUT * 0.9]
         assert len(slow) <= WORKERS * THREADS
         # The answers under way when the circuit closed may still be the outage's.
-        assert {status for status, _ in load.answers[WORKERS * THREADS :]} == {200}
+        assert {answer.status for answer in load.answers[WORKERS * THREADS :]} == {200}
 
 
 def test_a_denied_service_of_503_says_when_to_come_back(serve):

@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import threading
+import weakref
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
@@ -26,9 +27,9 @@ class CircuitBreaker(Retry):
     """Fails calls to a server at once while it does not answer.
 
     The first failure opens the circuit: the calls that are under way pay a timeout each, and every
-    later one fails without waiting. A thread then asks the server until it answers, and closes the
-    circuit; no request pays for that. redis-py takes it as its `retry=`, through which each
-    command and each connection attempt goes.
+    later one fails without waiting. A thread then asks the server until it answers and takes
+    writes, and closes the circuit; no request pays for that. redis-py takes it as its `retry=`,
+    through which each command and each connection attempt goes.
     """
 
     def __init__(self, url: str) -> None:
@@ -39,6 +40,7 @@ class CircuitBreaker(Retry):
         self.on_recovery: list[Callable[[redis.Redis], None]] = []
         # Counts them, for connections that were open before one.
         self.outages = 0
+        self._pools: weakref.WeakSet[redis.ConnectionPool] = weakref.WeakSet()
         self.reset()
         os.register_at_fork(after_in_child=self.reset)
 
@@ -75,6 +77,10 @@ class CircuitBreaker(Retry):
         for is_last in (False, True):
             try:
                 return do()
+            except redis.exceptions.ReadOnlyError as error:
+                # A replica, whose reads may be old and whose master has taken its place.
+                self.trip(error)
+                raise
             except self._supported_errors as error:
                 if with_failure_count:
                     fail(error, 1)
@@ -105,10 +111,14 @@ class CircuitBreaker(Retry):
         while True:
             try:
                 with redis.Redis.from_url(self._url, **options) as client:
-                    client.ping()
+                    client.unlink(f"{settings.CACHE_KEY_PREFIX}:probe")  # a replica refuses this
+                    self._recover(client)
+                    # Another process may notice this late, and what it has to make up for concerns
+                    # what this one would read.
+                    pause.wait(PROBE_INTERVAL + settings.REDIS_SOCKET_TIMEOUT)
                     self._recover(client)
                     self._open = False
-                    self._recover(client)  # what came up while the first was under way
+                    self._recover(client)  # what came up while the last was under way
             except Exception:  # whatever it is, the circuit must not stay open for want of a probe
                 self._open = True
                 pause.wait(PROBE_INTERVAL)
@@ -120,6 +130,18 @@ class CircuitBreaker(Retry):
     def _recover(self, client: redis.Redis) -> None:
         for callback in self.on_recovery:
             callback(client)
+        for pool in list(self._pools):  # the name may lead to another server by now
+            pool.disconnect(inuse_connections=False)
+
+    def guard(self, pool: redis.ConnectionPool) -> redis.ConnectionPool:
+        """Return the pool, which waits no longer for a name than for a server from now on.
+
+        Its idle connections end with each outage.
+        """
+        if not issubclass(pool.connection_class, redis.UnixDomainSocketConnection):
+            pool.connection_class = _bounded_kind(pool.connection_class)
+        self._pools.add(pool)
+        return pool
 
 
 def server_of(url: str) -> str:
@@ -159,19 +181,11 @@ def connection_options(url: str) -> dict[str, Any]:
     return options
 
 
-def bounded(pool: redis.ConnectionPool) -> redis.ConnectionPool:
-    """Return the pool, which from now on waits for a host's name no longer than for the host."""
-    kind = pool.connection_class
-    if not issubclass(kind, redis.UnixDomainSocketConnection | _BoundedResolution):
-        pool.connection_class = _bounded_kind(kind)
-    return pool
-
-
 @cache
 def client(url: str) -> redis.Redis:
     """Return this process' client of a URL, which threads share."""
     pool = redis.ConnectionPool.from_url(url, **connection_options(url))
-    return redis.Redis(connection_pool=bounded(pool))
+    return redis.Redis(connection_pool=circuit_breaker(url).guard(pool))
 
 
 class _BoundedResolution(redis.Connection):
@@ -241,10 +255,6 @@ class ThreadClients:
         if is_stale:
             connection.disconnect()
         return own["client"]
-
-    def disconnect(self) -> None:
-        """Have this thread's next call open a connection."""
-        self._local.client.connection.disconnect()
 
 
 def delete_by_prefix(client: redis.Redis, prefix: str, pattern: str = "*") -> None:

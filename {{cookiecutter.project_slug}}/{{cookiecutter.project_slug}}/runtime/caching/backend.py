@@ -9,7 +9,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.redis import RedisCache as DjangoRedisCache
 from django.core.cache.backends.redis import RedisCacheClient
 
-from ..redis import bounded, connection_options, delete_by_prefix
+from ..redis import circuit_breaker, connection_options, delete_by_prefix
 
 T = TypeVar("T")
 
@@ -20,7 +20,9 @@ class _Client(RedisCacheClient):
     @cached_property
     def _redis(self) -> redis.Redis:
         pool = cast("Any", self)._get_connection_pool(write=True)
-        return redis.Redis(connection_pool=bounded(pool))
+        return redis.Redis(
+            connection_pool=circuit_breaker(cast("Any", self)._servers[0]).guard(pool)
+        )
 
     def get_client(self, key: Any = None, *, write: bool = False) -> redis.Redis:
         return self._redis

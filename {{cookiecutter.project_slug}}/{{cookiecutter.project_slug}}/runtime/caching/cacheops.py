@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from functools import partial
 from typing import Any, cast
 
 import cacheops.redis
@@ -11,7 +12,6 @@ from redis.exceptions import NoScriptError
 
 from ..redis import (
     CircuitBreaker,
-    bounded,
     circuit_breaker,
     client,
     connection_options,
@@ -123,15 +123,9 @@ class CacheopsClient(redis.Redis):
         self: Any = super().from_url(
             url, redis_connect_func=on_connect, **connection_options(url), **kwargs
         )
-        bounded(self.connection_pool)
+        breaker.guard(self.connection_pool)
         self.breaker, self.lost, self.scripts = breaker, lost, {}
-
-        def recover(client: redis.Redis) -> None:
-            lost.replay(client, after_outage=True)
-            # The name may lead to another server by now, of which the old one is a replica.
-            self.connection_pool.disconnect(inuse_connections=False)
-
-        breaker.on_recovery.append(recover)
+        breaker.on_recovery.append(partial(lost.replay, after_outage=True))
         return cast("redis.Redis", self)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:

@@ -103,10 +103,6 @@ class RedisLimiter:
             answer = execute("EVALSHA", self._sha, len(limits), *arguments)
         except redis.exceptions.NoScriptError:  # a new Redis, or one that forgot its scripts
             answer = execute("EVAL", self._script, len(limits), *arguments)
-        except redis.exceptions.ReadOnlyError:
-            # A failover made a replica of this server: the name may lead to another one by now.
-            self._clients.disconnect()
-            raise
         return [
             Outcome(bool(fits), remaining, wait / 1e6, more / 1e6)
             for fits, remaining, wait, more in zip(*[iter(answer)] * 4, strict=True)

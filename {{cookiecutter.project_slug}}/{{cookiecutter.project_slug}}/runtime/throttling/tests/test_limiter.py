@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from ...redis import connection_options
+from ...redis import circuit_breaker, connection_options
 from ..limiter import BUCKETS, RING_SCRIPT, Limit, LocalLimiter, RedisLimiter
 
 SECOND = 1_000_000
@@ -322,18 +323,25 @@ class TestRedis:
         assert 0 < fitted <= 200
 
     def test_a_server_that_became_a_replica_is_left(self, client):
-        limiter = RedisLimiter(redis.Redis.from_url(settings.REDIS_URL))
+        url = settings.REDIS_URL
+        limiter = RedisLimiter(redis.Redis.from_url(url, **connection_options(url)))
         limit = Limit(new_key(), 2, 3600)
         limiter.take([limit])
-        connection = limiter._clients.get().connection
+        before = limiter._clients.get().connection._sock
         client.replicaof("127.0.0.1", 1)
         try:
             with pytest.raises(redis.exceptions.ReadOnlyError):
                 limiter.take([limit])
-            assert not connection.is_connected
+            with pytest.raises(redis.ConnectionError, match="has not answered"):
+                limiter.take([limit])
         finally:
             client.replicaof("NO", "ONE")
+        deadline = time.monotonic() + 20
+        while circuit_breaker(url).is_open:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         assert limiter.take([limit])[0].fits
+        assert limiter._clients.get().connection._sock is not before
 
     def test_a_flushed_script_is_loaded_again(self, limiter, client):
         limit = Limit(new_key(), 1, 3600)
