@@ -11,7 +11,7 @@ GO_INSTALL = GOBIN=$(CURDIR)/.tools/bin GOFLAGS=-modcacherw CGO_ENABLED=0 $(GO) 
 # Tests and the demo find there what was fetched, after what the machine has.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 
-.PHONY: help demo test test-fast lint bench bench-cache bench-outage bench-throttle clean
+.PHONY: help demo test test-fast lint bench bench-cache bench-outage bench-scale bench-throttle clean
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ bench-cache: .venv/dev ## Measure cached answers against the alternatives; two m
 bench-outage: .venv/dev ## Measure outages of Redis under load; three minutes
 	$(UV) pip install --quiet --python .venv --group bench
 	.venv/bin/python -m bench.outage
+
+bench-scale: .venv/dev ## Measure invalidation with a million results in Redis; two minutes
+	.venv/bin/python -m bench.scale
 
 bench-throttle: .venv/dev ## Measure throttles against the alternatives; several minutes
 	$(UV) pip install --quiet --python .venv --group bench

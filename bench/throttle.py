@@ -7,22 +7,20 @@ window of `limits`, and this template's. Requests come over 32 connections to re
 import http.client
 import itertools
 import json
-import os
 import shutil
 import statistics
 import sys
 import tempfile
 import threading
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
+from bench.serving import RESULTS, installed, one_core
 from tests.running import Service
-from tests.service.conftest import RedisServer
-from tests.support import ROOT, generate, run, template
+from tests.support import ROOT, run
 
 RUNS, CONNECTIONS, PROCESSES = 10, 32, 4
-RESULTS = ROOT / "bench" / "results"
 _addresses = (f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in itertools.count(1))
 
 
@@ -104,24 +102,6 @@ def over_admission(project, environment: dict[str, str], folder: Path) -> list[s
     return rows
 
 
-@contextmanager
-def one_core(*servers: int):
-    """Let this process, what it starts and the servers share a core, where the system can.
-
-    What is then measured is the work of both sides, and not how long a core takes to wake up.
-    """
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    processes = [0, *servers]
-    before = [os.sched_getaffinity(pid) for pid in processes]
-    for pid in processes:
-        os.sched_setaffinity(pid, {min(before[0])})
-    yield
-    for pid, cores in zip(processes, before, strict=True):
-        os.sched_setaffinity(pid, cores)
-
-
 def plot(figures: dict, path: Path) -> None:
     """Draw the cost of a check by rate."""
     import matplotlib
@@ -149,26 +129,13 @@ def plot(figures: dict, path: Path) -> None:
 
 def main() -> None:
     uv = shutil.which("uv") or ROOT / ".tools" / "bin" / "uv"
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        installed(Path(name)) as (project, redis, environment),
+    ):
         folder = Path(name)
-        project = generate(template(), folder)
-        run(["make", "install"], cwd=project.path)
         python = project.path / ".venv/bin/python"
         run([uv, "pip", "install", "--python", python, "limits==5.8.0"], cwd=folder)
-        redis = RedisServer(folder)
-        redis.start()
-        stack.callback(redis.stop)
-        environment = {
-            "BENCH_PACKAGE": project.slug,
-            "PYTHONPATH": f"{ROOT / 'bench'}{os.pathsep}{project.path}",
-            "REDIS_URL": redis.url,
-            "NUM_PROXIES": "1",
-            "DEBUG": "true",
-            "ENV_FILE": os.devnull,
-            "LOG_LEVEL": "ERROR",
-            "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
-        }
-        run([python, "manage.py", "migrate", "-v0"], cwd=project.path, **environment)
         with one_core(redis.process.pid):
             figures = json.loads(
                 run([python, ROOT / "bench/throttle_service.py"], cwd=project.path, **environment)

@@ -71,7 +71,7 @@ REDIS_URL = env.str("REDIS_URL", "", validate=validate_redis_url)
 CACHEOPS_REDIS_URL = env.str("CACHEOPS_REDIS_URL", REDIS_URL, validate=validate_redis_url)
 THROTTLING_REDIS_URL = env.str("THROTTLING_REDIS_URL", REDIS_URL, validate=validate_redis_url)
 REDIS_SOCKET_TIMEOUT = env.float(
-    "REDIS_SOCKET_TIMEOUT", 0.1, validate=validate.Range(min=0, min_inclusive=False)
+    "REDIS_SOCKET_TIMEOUT", 0.05, validate=validate.Range(min=0, min_inclusive=False)
 )
 REDIS_CA_CERT = env.str("REDIS_CA_CERT", "", validate=validate_file)
 CACHE_KEY_PREFIX = env.str("CACHE_KEY_PREFIX", SERVICE_NAME, validate=validate.Length(min=1))

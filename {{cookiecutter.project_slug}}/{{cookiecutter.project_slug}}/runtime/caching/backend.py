@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import redis
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
@@ -19,10 +19,9 @@ class _Client(RedisCacheClient):
 
     @cached_property
     def _redis(self) -> redis.Redis:
-        pool = cast("Any", self)._get_connection_pool(write=True)
-        return redis.Redis(
-            connection_pool=circuit_breaker(cast("Any", self)._servers[0]).guard(pool)
-        )
+        django: Any = self
+        pool = django._get_connection_pool(write=True)
+        return redis.Redis(connection_pool=circuit_breaker(django._servers[0]).guard(pool))
 
     def get_client(self, key: Any = None, *, write: bool = False) -> redis.Redis:
         return self._redis

@@ -1,0 +1,25 @@
+"""What invalidation costs when much is cached: `make bench-scale`."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.serving import RESULTS, installed
+from tests.support import ROOT, run
+
+
+def main() -> None:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        installed(Path(name)) as (project, _, environment),
+    ):
+        python = project.path / ".venv/bin/python"
+        environment["DJANGO_SETTINGS_MODULE"] = f"{project.slug}.settings"
+        text = run([python, ROOT / "bench/scale_service.py"], project.path, **environment)
+    print(text)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "scale.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

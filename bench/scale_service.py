@@ -1,0 +1,108 @@
+"""What bench/scale.py runs inside a generated service; it prints a table."""
+
+import importlib
+import os
+import statistics
+import threading
+import time
+
+import django
+
+django.setup()
+
+# ruff: noqa: E402 - models can be imported now
+import redis
+from cacheops import invalidate_all, invalidate_model
+from django.conf import settings
+
+PACKAGE = os.environ["BENCH_PACKAGE"]
+models = importlib.import_module(f"{PACKAGE}.blog.models")
+store = importlib.import_module(f"{PACKAGE}.runtime.caching.store")
+keys = importlib.import_module(f"{PACKAGE}.runtime.caching.keys")
+ENTRIES, RESULTS, BLOGS, BODY = 1_000_000, 10_000, 1_000, b"x" * 500
+server = redis.Redis.from_url(settings.REDIS_URL)
+
+
+class Latency:
+    """How long Redis takes to answer somebody else meanwhile."""
+
+    def __enter__(self):
+        self._over = threading.Event()
+        self.times = []
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        self.started = time.perf_counter()
+        return self
+
+    def __exit__(self, *error):
+        self.spent = time.perf_counter() - self.started
+        self._over.set()
+        self._thread.join()
+
+    def _run(self):
+        client = redis.Redis.from_url(settings.REDIS_URL)
+        while not self._over.wait(0.002):
+            started = time.perf_counter()
+            client.ping()
+            self.times.append(time.perf_counter() - started)
+
+
+def measure(name, action):
+    """Print how long an action took, and how long others waited for Redis."""
+    with Latency() as latency:
+        action()
+    waits = sorted(latency.times) or [0.0]
+    print(
+        f"| {name} | {latency.spent * 1e3:.1f} | {statistics.median(waits) * 1e3:.2f} |"
+        f" {waits[-1] * 1e3:.1f} |"
+    )
+
+
+def fill():
+    """Keep a million results that nothing here depends on, as other views' would be."""
+    prefix = keys.cacheops_prefix()
+    for start in range(0, ENTRIES, 10_000):
+        with server.pipeline(transaction=False) as pipeline:
+            for number in range(start, start + 10_000):
+                pipeline.set(prefix + f"answer:{number:032x}", b"0" * 40 + b":" + BODY, ex=3600)
+            pipeline.execute()
+
+
+def main():
+    blogs = store.Dependencies.of([models.Blog])
+    author = models.Author.objects.create(name="Ada")
+    models.Blog.objects.bulk_create(
+        models.Blog(author=author, title=str(number), body="") for number in range(BLOGS)
+    )
+    blog = models.Blog.objects.first()
+    before = server.info("memory")["used_memory"]
+    fill()
+    memory = server.info("memory")["used_memory"] - before
+    print(
+        f"With {ENTRIES:,} results of {len(BODY)} bytes in Redis ({memory / ENTRIES:.0f} bytes"
+        f" each, {memory / 2**20:.0f} MiB); times in ms:\n"
+    )
+    print("| | it took | others waited, median | at most |\n|---|---|---|---|")
+
+    def keep():
+        for number in range(RESULTS):
+            store.get_or_compute(f"answer:of-blogs-{number}", blogs, lambda: BODY)
+
+    measure(f"keeping {RESULTS:,} results of blogs, one by one", keep)
+    measure(f"a save that invalidates {RESULTS:,} results", blog.save)
+    assert store.get_or_compute("answer:of-blogs-7", blogs, lambda: BODY).outcome == "miss"
+    measure("the same save when nothing is cached of it", blog.save)
+    measure(
+        f"a bulk_create of {BLOGS:,}",
+        lambda: models.Blog.objects.bulk_create(
+            models.Blog(author=author, title=str(number), body="") for number in range(BLOGS)
+        ),
+    )
+    measure(f"deleting an author with {2 * BLOGS:,} blogs", author.delete)
+    measure("invalidate_model", lambda: invalidate_model(models.Blog))
+    measure("invalidate_all", invalidate_all)
+    assert server.dbsize() < 10
+
+
+if __name__ == "__main__":
+    main()
