@@ -2,7 +2,9 @@
 
 import atexit
 import gc
+import itertools
 import os
+import platform
 import shutil
 import socket
 import sys
@@ -12,14 +14,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "{{ cookiecutter.project_slug }}.settings")
-
-from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
-
-try:
-    settings.SECRET_KEY  # noqa: B018 - the first access loads the settings
-except ImproperlyConfigured as error:
-    sys.exit(str(error))
 
 # Workers share their metrics through files here; prometheus_client reads the name when imported.
 if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
@@ -31,6 +25,22 @@ if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         if os.getpid() == _arbiter:  # workers end too
             shutil.rmtree(_metrics, ignore_errors=True)
 
+
+from {{ cookiecutter.project_slug }}.runtime.logging import boot
+
+if boot.wants_json("stdout"):
+    boot.start("{{ cookiecutter.__kubernetes_name }}", stream="stdout")
+
+import django
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+try:
+    settings.SECRET_KEY  # noqa: B018 - the first access loads the settings
+except ImproperlyConfigured as error:
+    boot.fail(str(error))
+if settings.LOG_FORMAT != "json":
+    boot.stop()
 
 wsgi_app = "{{ cookiecutter.project_slug }}.wsgi:application"
 _ipv6 = ":" in settings.HOST
@@ -59,15 +69,15 @@ def on_starting(server: Any) -> None:
     from django.core.checks import run_checks
 
     if errors := [message for message in run_checks() if message.is_serious()]:
-        sys.exit("\n".join(f"{error.id}: {error.msg}" for error in errors))
+        boot.fail("\n".join(f"{error.id}: {error.msg}" for error in errors))
     if not settings.DEBUG and not (settings.STATIC_ROOT / "staticfiles.json").exists():
-        sys.exit("While DEBUG is off, pages need `python manage.py collectstatic --noinput` first.")
+        boot.fail("While DEBUG is off, `manage.py collectstatic --noinput` has to run first.")
     with socket.socket(socket.AF_INET6 if _ipv6 else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.HOST, settings.OPS_PORT))
         except OSError as error:
-            sys.exit(f"OPS_PORT: {settings.OPS_PORT} is not free: {error.strerror}.")
+            boot.fail(f"OPS_PORT: {settings.OPS_PORT} is not free: {error.strerror}.")
 
 
 def when_ready(server: Any) -> None:
@@ -77,8 +87,34 @@ def when_ready(server: Any) -> None:
             "REDIS_URL is not set: cache and throttles live in this one process and cacheops is"
             " off, which is for development only."
         )
+    from {{ cookiecutter.project_slug }}.runtime.logging import log_event
+
+    log_event(
+        "started",
+        {
+            "python": platform.python_version(),
+            "django": django.__version__,
+            "workers": workers,
+            "threads": threads,
+            "port": settings.PORT,
+            "ops_port": settings.OPS_PORT,
+        },
+    )
     gc.collect()
     gc.freeze()
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the worker the first place that no other has."""
+    taken = {getattr(other, "slot", None) for other in server.WORKERS.values()}
+    worker.slot = next(slot for slot in itertools.count(1) if slot not in taken)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Count in the files of the worker's place."""
+    from {{ cookiecutter.project_slug }}.runtime.metrics import enter_slot
+
+    enter_slot(f"worker-{worker.slot}")
 
 
 def post_worker_init(worker: Any) -> None:
@@ -92,4 +128,4 @@ def child_exit(server: Any, worker: Any) -> None:
     """Forget the gauges of a worker that is gone."""
     from prometheus_client.multiprocess import mark_process_dead
 
-    mark_process_dead(worker.pid)
+    mark_process_dead(f"worker-{worker.slot}")

@@ -78,7 +78,7 @@ def test_a_malformed_rate_stops_gunicorn_before_it_binds(serve, project, rate, t
     service = Service([project.path / ".venv/bin/gunicorn"], project.path, log, **environment)
 
     assert service.process.wait(60) == 1
-    assert log.read_text().startswith(f"THROTTLE_BLOG_LIMIT: '{rate}' ")
+    assert service.lines()[0]["message"].startswith(f"THROTTLE_BLOG_LIMIT: '{rate}' ")
     assert "Listening" not in log.read_text()
 
 

@@ -45,23 +45,38 @@ def run(*command, **environment):
     )
 
 
-@pytest.mark.parametrize("command", [["manage.py", "check"], ["-m", "gunicorn"]])
-def test_every_wrong_value_is_reported_at_once(command):
-    result = run(sys.executable, *command, **WRONG)
+def messages(output):
+    """Return what the lines of a process that could not start say, each a JSON object."""
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert {line["severity"] for line in lines} == {"CRITICAL"}
+    return [line["message"] for line in lines]
 
-    lines = result.stderr.splitlines()
+
+@pytest.mark.parametrize(
+    ("command", "stream"), [(["manage.py", "check"], "stderr"), (["-m", "gunicorn"], "stdout")]
+)
+@pytest.mark.parametrize("log_format", ["xml", "console"])
+def test_every_wrong_value_is_reported_at_once(command, stream, log_format):
+    result = run(sys.executable, *command, **{**WRONG, "LOG_FORMAT": log_format})
+
+    if log_format == "console":  # for people
+        found, nothing = result.stderr.splitlines(), result.stdout
+    else:
+        outputs = {"stderr": result.stderr, "stdout": result.stdout}
+        found, nothing = messages(outputs.pop(stream)), outputs.popitem()[1]
+    wrong = set(WRONG) - ({"LOG_FORMAT"} if log_format == "console" else set())
     assert result.returncode == 1
-    assert result.stdout == ""
-    assert sorted(line.split(":")[0] for line in lines) == sorted(WRONG)
-    assert "THROTTLE_LOGIN: '10/parsec' is not a rate" in result.stderr
-    assert "short" not in result.stderr
+    assert nothing == ""
+    assert sorted(line.split(":")[0] for line in found) == sorted(wrong)
+    assert any("THROTTLE_LOGIN: '10/parsec' is not a rate" in line for line in found)
+    assert not any("short" in line for line in found)
 
 
 def test_without_an_environment_production_does_not_start():
     result = run(sys.executable, "manage.py", "check")
 
     assert result.returncode == 1
-    assert [line.split(":")[0] for line in result.stderr.splitlines()] == [
+    assert [line.split(":")[0] for line in messages(result.stderr)] == [
         "SECRET_KEY",
         "ALLOWED_HOSTS",
     ]
@@ -130,7 +145,7 @@ def test_what_would_fail_at_the_first_request_stops_the_start(name, value):
     result = run(sys.executable, "manage.py", "check", **{**PRODUCTION, name: value})
 
     assert result.returncode == 1
-    assert [line.split(":")[0] for line in result.stderr.splitlines()] == [name]
+    assert [line.split(":")[0] for line in messages(result.stderr)] == [name]
     assert "hush" not in result.stderr
 
 

@@ -14,6 +14,7 @@ from environs import validate
 
 from .runtime.environment import (
     Environment,
+    parse_field_names,
     parse_host,
     parse_network,
     parse_origin,
@@ -101,6 +102,12 @@ THROTTLING_EXEMPT_NETWORKS = env.items("THROTTLING_EXEMPT_NETWORKS", parse_netwo
 
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO", validate=_log_level)
 LOG_FORMAT = env.str("LOG_FORMAT", "json", validate=validate.OneOf(["json", "console"]))
+# The names that a log service expects: gcp, datadog, ecs, or pairs such as timestamp=time,uid=user.
+LOG_FIELDS = env.items("LOG_FIELDS", parse_field_names)
+LOG_REDACT = env.items("LOG_REDACT", str)
+LOG_QUEUE = env.int("LOG_QUEUE", 0, validate=validate.Range(min=0))
+SLOW_REQUEST_SECONDS = env.float("SLOW_REQUEST_SECONDS", 1, validate=validate.Range(min=0))
+SLOW_QUERY_SECONDS = env.float("SLOW_QUERY_SECONDS", 0.1, validate=validate.Range(min=0))
 LOG_STREAM = env.str("LOG_STREAM", "stdout", validate=validate.OneOf(["stdout", "stderr"]))
 # LOG_LEVEL_DJANGO__DB__BACKENDS=DEBUG sets the level of the logger django.db.backends.
 _log_levels = {
@@ -110,6 +117,9 @@ _log_levels = {
 
 WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", 2, validate=_positive)
 WEB_THREADS = env.int("WEB_THREADS", 4, validate=_positive)
+STUCK_SECONDS = env.int("STUCK_SECONDS", 300, validate=validate.Range(min=0))
+OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+SENTRY_DSN = env.str("SENTRY_DSN", "")
 GRACEFUL_TIMEOUT = env.int("GRACEFUL_TIMEOUT", 30, validate=_positive)
 # With DEBUG on it shows errors to anyone who asks, so only this machine may.
 HOST = env.str("HOST", "127.0.0.1" if DEBUG else "0.0.0.0")  # noqa: S104
@@ -346,16 +356,18 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "formatters": {
         "json": {
-            "()": "{{ cookiecutter.project_slug }}.runtime.logging.JsonFormatter",
+            "()": f"{__package__}.runtime.logging.JsonFormatter",
             "service": SERVICE_NAME,
             "version": SERVICE_VERSION,
+            "names": {name: other for names in LOG_FIELDS for name, other in names.items()},
         },
-        "console": {"format": "%(asctime)s %(levelname)-8s %(name)s: %(message)s"},
+        "console": {"()": f"{__package__}.runtime.logging.console.ConsoleFormatter"},
     },
     "handlers": {
         "stream": {
-            "class": "logging.StreamHandler",
-            "stream": f"ext://sys.{LOG_STREAM}",
+            "class": f"{__package__}.runtime.logging.handler.LineHandler",
+            "stream": LOG_STREAM,
+            "capacity": LOG_QUEUE,
             "formatter": LOG_FORMAT,
         },
     },

@@ -1,10 +1,15 @@
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class RuntimeConfig(AppConfig):
     name = "{{ cookiecutter.project_slug }}.runtime"
 
     def ready(self) -> None:
-        # Importing them registers the checks.
+        # Importing them registers the checks and connects the signals.
+        from . import signals  # noqa: F401
+        from .logging import values
         from .caching import checks as _caching  # noqa: F401
         from .throttling import checks as _throttling  # noqa: F401
+
+        values.redact(settings.LOG_REDACT)

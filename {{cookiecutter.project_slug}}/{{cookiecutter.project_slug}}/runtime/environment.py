@@ -12,6 +12,8 @@ import redis
 from django.core.exceptions import ImproperlyConfigured
 from environs import EnvValidationError, FileAwareEnv, ValidationError
 
+from .logging.names import FIELD_NAMES
+
 T = TypeVar("T")
 _SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|KEY|DSN|_URL$")
 _FILE = "_FILE"
@@ -134,6 +136,22 @@ def parse_origin(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
         raise ValueError(f"{text!r} is not an origin such as https://api.example.com.")
     return text
+
+
+def parse_field_names(text: str) -> dict[str, str]:
+    """Return other names of log fields: those of a log service, or a pair such as `uid=user.id`.
+
+    Raises:
+        ValueError: a sentence with the text and the rule.
+    """
+    if text in FIELD_NAMES:
+        return FIELD_NAMES[text]
+    field, separator, name = text.partition("=")
+    if not (separator and field.strip() and name.strip()):
+        raise ValueError(
+            f"{text!r} is neither of {', '.join(FIELD_NAMES)} nor a pair such as uid=user.id."
+        )
+    return {field.strip(): name.strip()}
 
 
 def parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

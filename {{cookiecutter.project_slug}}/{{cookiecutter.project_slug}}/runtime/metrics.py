@@ -1,6 +1,7 @@
 """Prometheus metrics, summed over gunicorn's workers."""
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,9 +14,29 @@ from prometheus_client import (
     Gauge,
     Histogram,
     generate_latest,
+    values,
 )
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+
+
+class _Slot:
+    """The place of this process among gunicorn's workers, which names its files.
+
+    A worker that takes the place of one that is gone goes on with its files, so that counters stay
+    right and files stay few.
+    """
+
+    name = "arbiter"
+
+
+def enter_slot(name: str) -> None:
+    """Say which place this worker has taken; to be called in it, before it counts anything."""
+    _Slot.name = name
+
+
+if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    values.ValueClass = values.MultiProcessValue(lambda: _Slot.name)
 
 REQUEST_DURATION = Histogram(
     "http_server_request_duration_seconds",
@@ -43,7 +64,13 @@ CACHE_REQUESTS = Counter(
     " for), or bypass where it could not be used.",
     ["cache", "outcome"],
 )
+LOG_RECORDS = Counter("log_records_total", "Log records, written or not.", ["severity"])
+LOG_RECORDS_DROPPED = Counter(
+    "log_records_dropped_total", "Log lines that could not be written, or that nobody read in time."
+)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# The threads of this process that are in a request, and since when (monotonic seconds).
+busy_since: dict[int, float] = {}
 
 
 class MetricsMiddleware:
@@ -54,8 +81,13 @@ class MetricsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         start = time.perf_counter()
-        with ACTIVE_REQUESTS.track_inprogress():
-            response = self.get_response(request)
+        thread = threading.get_ident()
+        busy_since[thread] = time.monotonic()
+        try:
+            with ACTIVE_REQUESTS.track_inprogress():
+                response = self.get_response(request)
+        finally:
+            busy_since.pop(thread, None)
         match = request.resolver_match
         REQUEST_DURATION.labels(
             method=request.method if request.method in _METHODS else "other",

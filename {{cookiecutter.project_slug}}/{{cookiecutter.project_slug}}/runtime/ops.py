@@ -6,18 +6,24 @@ and neither ALLOWED_HOSTS nor the redirect to HTTPS meets it.
 
 import json
 import logging
+import os
 import socket
 import sys
 import threading
+import time
+import traceback
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from django.conf import settings
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from .health import readiness
-from .metrics import exposition
+from .logging import log_event
+from .metrics import busy_since, exposition
 
 logger = logging.getLogger(__name__)
+EXIT_STUCK = 70
 
 
 class _Server(ThreadingHTTPServer):
@@ -87,3 +93,31 @@ def start(host: str, port: int, *, draining: Callable[[], bool]) -> None:
     """
     server = _Server(host, port, draining)
     threading.Thread(target=server.serve_forever, name="ops", daemon=True).start()
+    threading.Thread(target=_watch, args=(draining,), name="watchdog", daemon=True).start()
+
+
+def _watch(draining: Callable[[], bool]) -> None:
+    """Log that this process stops, and end it when none of its threads gets anywhere."""
+    announced = False
+    pause = threading.Event()
+    while not pause.wait(0.5):
+        if draining() and not announced:
+            announced = True
+            log_event("stopping", {"active_requests": len(busy_since)})
+        if stuck := stuck_threads():
+            for thread, seconds in stuck.items():
+                stack = "".join(traceback.format_stack(sys._current_frames().get(thread)))
+                data = {"seconds": round(seconds, 1), "stack": stack}
+                log_event("thread_stuck", data, level="CRITICAL")
+            log_event("worker_stuck", {"threads": len(stuck)}, level="CRITICAL")
+            # Nothing in this process would answer a polite request; gunicorn starts another one.
+            os._exit(EXIT_STUCK)
+
+
+def stuck_threads() -> dict[int, float]:
+    """Return the request threads and their seconds if all are in a request for STUCK_SECONDS."""
+    limit = settings.STUCK_SECONDS
+    now = time.monotonic()
+    busy = {thread: now - since for thread, since in list(busy_since.items())}
+    is_stuck = limit and len(busy) >= settings.WEB_THREADS and min(busy.values()) > limit
+    return busy if is_stuck else {}

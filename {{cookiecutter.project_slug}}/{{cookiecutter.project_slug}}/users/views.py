@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from ..runtime.logging import log_event
 from ..runtime.throttling.throttles import ScopedRateThrottle
 from .authentication import TokenAuthentication
 from .serializers import TokenSerializer
@@ -42,6 +43,7 @@ class TokenApiView(APIView):
         user = credentials.validated_data["user"]
         token, text = AuthToken.objects.create(user)
         user_logged_in.send(sender=get_user_model(), request=request, user=user)
+        log_event("token_issued", {"user": user.pk, "expiry": token.expiry})
         answer = TokenSerializer({"token": text, "expiry": token.expiry})
         return Response(answer.data, headers={"Cache-Control": "no-store"})
 

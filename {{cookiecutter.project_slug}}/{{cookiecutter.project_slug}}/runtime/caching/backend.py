@@ -9,6 +9,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.redis import RedisCache as DjangoRedisCache
 from django.core.cache.backends.redis import RedisCacheClient
 
+from ..metrics import CACHE_REQUESTS
 from ..redis import circuit_breaker, connection_options, delete_by_prefix
 
 T = TypeVar("T")
@@ -51,7 +52,10 @@ class RedisCache(DjangoRedisCache):
         return self._try(lambda: super(RedisCache, self).add(key, value, timeout, version), False)
 
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
-        return self._try(lambda: super(RedisCache, self).get(key, default, version), default)
+        missing = object()
+        value = self._try(lambda: super(RedisCache, self).get(key, missing, version), missing)
+        CACHE_REQUESTS.labels("default", "miss" if value is missing else "hit").inc()
+        return default if value is missing else value
 
     def set(
         self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None

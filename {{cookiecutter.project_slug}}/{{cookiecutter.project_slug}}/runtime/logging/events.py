@@ -15,7 +15,7 @@ def log_event(
         logging_module: the logger's name, whose level LOGGING in the settings may set.
         level: a level's name; one that does not exist counts as INFO.
     """
-    number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    number = logging.getLevelNamesMapping().get(str(level).upper(), logging.INFO)
     logging.getLogger(logging_module).log(
-        number, event_name, extra={"ev": event_name, "data": log_data}, stacklevel=2
+        number, "%s", event_name, extra={"ev": event_name, "data": log_data}, stacklevel=2
     )

@@ -3,77 +3,127 @@
 import json
 import logging
 import traceback
-from datetime import UTC, date, datetime, time
-from functools import partial
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
-from django.db.models import Model, QuerySet
 from pythonjsonlogger.json import JsonFormatter as BaseJsonFormatter
 
-from .context import get_current_user_id, request_id
+from . import context
+from .context import current, get_current_user_id
+from .values import MAX_ITEMS, MAX_TEXT, plain, shortened, text
 
-
-def _plain(value: Any) -> Any:
-    """Return something that JSON can express for a value that it cannot; never run a query."""
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    if isinstance(value, Model):
-        return f"{value._meta.label}(pk={value.pk})"
-    if isinstance(value, QuerySet):
-        return f"QuerySet({value.model._meta.label})"
-    if isinstance(value, set | frozenset):
-        return list(value)
-    return str(value)
+MAX_BYTES = 16 * 1024 - 1  # with the line's end 16 KiB, which every collector takes
+_OWN = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", "exc_text", "request"})
 
 
 class JsonFormatter(BaseJsonFormatter):
-    """The fields of docs/logging.md, in a fixed order, then whatever `extra` has."""
+    """The fields of docs/logging.md, in a fixed order, then whatever `extra` has.
 
-    def __init__(self, service: str, version: str) -> None:
-        # NaN and Infinity are not JSON, whatever Python says.
-        strict = partial(json.dumps, allow_nan=False)
-        super().__init__(json_default=_plain, json_ensure_ascii=False, json_serializer=strict)
+    Args:
+        service: the service's name.
+        version: its version.
+        names: other names for fields, such as `{"timestamp": "@timestamp"}`.
+    """
+
+    def __init__(self, service: str, version: str, names: Mapping[str, str] | None = None) -> None:
+        super().__init__(json_default=text, json_ensure_ascii=False)
         self._static = {"service": service, "version": version}
+        self._names = dict(names or {})
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; a record that cannot be formatted becomes a line that says so."""
         try:
-            line = super().format(record)
-            # A lone surrogate is no UTF-8, and would be lost with its line when that is written.
-            return line.encode("utf-8", "backslashreplace").decode()
+            return super().format(record)
         except Exception as error:  # a log line must not break the request that wrote it
-            fields = self._fields(record, f"{record.msg!s:.2000}")
-            fields["logging_error"] = f"{type(error).__name__}: {error!s:.500}"
-            return json.dumps(fields)
+            fields = self._fields(record, text(record.msg))
+            fields["logging_error"] = f"{type(error).__name__}: {text(error, 500)}"
+            if record.args:
+                fields["logging_arguments"] = plain(record.args)
+            return self.serialize_log_record(fields)
 
     def add_fields(
-        self,
-        log_data: dict[str, Any],
-        record: logging.LogRecord,
-        message_dict: dict[str, Any],
+        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
     ) -> None:
         log_data.update(self._fields(record, record.message))
         if user_id := get_current_user_id():
-            log_data["uid"] = user_id
-        message_dict.pop("exc_info", None)
-        if record.exc_info and record.exc_info[0]:
-            kind, error, _ = record.exc_info
-            log_data["exception.type"] = f"{kind.__module__}.{kind.__qualname__}"
-            log_data["exception.message"] = str(error)
-            log_data["exception.stacktrace"] = "".join(traceback.format_exception(error))
-        super().add_fields(log_data, record, message_dict)
-        # Django passes the request along with its records; the context says more, and in JSON.
-        log_data.pop("request", None)
+            log_data["uid"] = plain(user_id)
+        if record.exc_info and record.exc_info[1] is not None:
+            log_data.update(_exception(record.exc_info[1]))
+        if record.stack_info:
+            log_data["stack_info"] = text(record.stack_info)
+        extra = {name: value for name, value in record.__dict__.items() if name not in _OWN}
+        if isinstance(record.msg, dict):
+            extra = record.msg | extra
+        if len(extra) > MAX_ITEMS:
+            extra = dict(islice(extra.items(), MAX_ITEMS)) | {
+                "...": f"{len(extra) - MAX_ITEMS} more"
+            }
+        for key, value in extra.items():
+            name = text(key, 200)
+            # What a record brings along must not take the place of what every line has.
+            log_data[f"extra.{name}" if name in log_data else name] = plain(value, name)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is logging's
+        return ""  # add_fields has it in three fields
+
+    def serialize_log_record(self, log_data: dict[str, Any]) -> str:
+        if self._names:
+            names = self._names
+            log_data = {names.get(name, name): value for name, value in log_data.items()}
+        line = self._encoded(log_data)
+        return line if len(line) <= MAX_BYTES // 4 else self._bounded(line, log_data)
+
+    def _encoded(self, log_data: dict[str, Any]) -> str:
+        line: str = self.jsonify_log_record(log_data)
+        # A lone surrogate is no UTF-8, and would be lost with its line when that is written.
+        return line.encode("utf-8", "backslashreplace").decode() if not line.isascii() else line
+
+    def _bounded(self, line: str, log_data: dict[str, Any]) -> str:
+        """Return a line within MAX_BYTES: the largest fields are shortened, and named as such."""
+        if len(line.encode()) <= MAX_BYTES:
+            return line
+        whole = {name: self._encoded({name: value}) for name, value in log_data.items()}
+        limit = MAX_BYTES
+        while len(line.encode()) > MAX_BYTES:
+            limit = limit * 2 // 3
+            cut = [name for name, encoded in whole.items() if len(encoded) > limit]
+            shown = {name: shortened(_text_of(log_data[name]), limit // 2) for name in cut}
+            line = self._encoded({**log_data, **shown, "truncated": cut[:10]})
+        return line
 
     def _fields(self, record: logging.LogRecord, message: str) -> dict[str, Any]:
         timestamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         fields = {
-            "timestamp": timestamp.replace("+00:00", "Z"),
+            "timestamp": f"{timestamp[:-6]}Z",
             "severity": record.levelname,
             "logger": record.name,
-            "message": message,
+            "message": text(message),
             **self._static,
         }
-        if current := getattr(record, "request_id", None) or request_id.get():
-            fields["request_id"] = current
+        now = current.get()
+        trace_id, span_id = context.span_ids() or (now.trace_id, now.span_id)
+        for name, value in (
+            ("request_id", now.request_id),
+            ("run_id", now.run_id),
+            ("trace_id", trace_id),
+            ("span_id", span_id),
+        ):
+            if value:
+                fields[name] = value
         return fields
+
+
+def _text_of(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=text, ensure_ascii=False)
+
+
+def _exception(error: BaseException) -> dict[str, str]:
+    """Return an exception's fields; local variables are never among them."""
+    kind = type(error)
+    return {
+        "exception.type": f"{kind.__module__}.{kind.__qualname__}",
+        "exception.message": text(error),
+        "exception.stacktrace": text("".join(traceback.format_exception(error)), MAX_TEXT),
+    }

@@ -8,6 +8,9 @@ from django.conf import settings
 from django.utils.log import configure_logging
 from gunicorn.glogging import Logger as GunicornLogger
 
+from ..throttling.identity import forwarded_address
+from .context import NONE, current
+
 
 class Logger(GunicornLogger):
     """Routes gunicorn's error and access logs through Django's LOGGING."""
@@ -15,29 +18,32 @@ class Logger(GunicornLogger):
     def setup(self, cfg: Any) -> None:
         self.cfg = cfg
         configure_logging(settings.LOGGING_CONFIG, settings.LOGGING)
-        logging.captureWarnings(True)
         for logger in (self.error_log, self.access_log):
             logger.handlers.clear()
             logger.propagate = True
 
+    def reopen_files(self) -> None:
+        """Do nothing: there are no files."""
+
     def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
         """Log one answered request, with OpenTelemetry's names for its fields."""
-        status = int(str(resp.status).split(None, 1)[0])
+        if not self.access_log.isEnabledFor(logging.INFO):
+            return
+        status = resp.status_code if hasattr(resp, "status_code") else 0
+        method, path = environ.get("REQUEST_METHOD"), environ.get("PATH_INFO")
         fields = {
-            "http.request.method": environ.get("REQUEST_METHOD"),
-            "url.path": environ.get("PATH_INFO"),
+            "http.request.method": method,
+            "url.path": path,
             "http.response.status_code": status,
             "duration_ms": round(request_time.total_seconds() * 1000, 1),
             "http.response.body.size": getattr(resp, "sent", None),
-            "client.address": environ.get("REMOTE_ADDR"),
+            "client.address": str(forwarded_address(environ) or environ.get("REMOTE_ADDR", "")),
             "user_agent.original": environ.get("HTTP_USER_AGENT"),
-            "request_id": environ.get("request_id"),
-            "uid": environ.get("user_id") or None,
+            "uid": environ.get("log.uid") or None,
         }
-        self.access_log.info(
-            "%s %s %s",
-            fields["http.request.method"],
-            fields["url.path"],
-            status,
-            extra={name: value for name, value in fields.items() if value is not None},
-        )
+        extra = {name: value for name, value in fields.items() if value is not None}
+        token = current.set(environ.get("log.context", NONE))
+        try:
+            self.access_log.info("%s %s %s", method, path, status, extra=extra)
+        finally:
+            current.reset(token)

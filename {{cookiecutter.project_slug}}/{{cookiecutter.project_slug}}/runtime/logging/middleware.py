@@ -1,16 +1,15 @@
 """Gives every request an id, and the log its context."""
 
-import re
-import uuid
+import time
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.core.signals import request_finished
 from django.http import HttpRequest, HttpResponse
 
-from .context import current_request, get_current_user_id, request_id
-
-_VALID_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
+from .context import NONE, context_of, current, get_current_user_id
+from .events import log_event
 
 
 class RequestContextMiddleware:
@@ -22,22 +21,35 @@ class RequestContextMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
+        self._slow = settings.SLOW_REQUEST_SECONDS
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        given = request.headers.get("X-Request-ID", "")
-        current = given if _VALID_ID.fullmatch(given) else uuid.uuid4().hex
-        request.META["request_id"] = current
-        request_id.set(current)
-        current_request.set(request)
+        started = time.perf_counter()
+        context = context_of(request)
+        current.set(context)
         response = self.get_response(request)
-        request.META["user_id"] = get_current_user_id()
-        response["X-Request-ID"] = current
+        # Without the request, which has the environment, which would have the request.
+        request.META["log.context"] = context._replace(request=None)
+        request.META["log.uid"] = get_current_user_id()
+        response["X-Request-ID"] = str(context.request_id)
+        spent = time.perf_counter() - started
+        if self._slow and spent > self._slow:
+            match = request.resolver_match
+            log_event(
+                "slow_request",
+                {
+                    "method": request.method,
+                    "route": match.route if match else None,
+                    "status": response.status_code,
+                    "duration_ms": round(spent * 1000, 1),
+                },
+                level="WARNING",
+            )
         return response
 
 
 def _clear(**kwargs: Any) -> None:
-    request_id.set(None)
-    current_request.set(None)
+    current.set(NONE)
 
 
 request_finished.connect(_clear)

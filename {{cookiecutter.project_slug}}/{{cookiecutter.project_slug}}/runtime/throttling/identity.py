@@ -1,7 +1,7 @@
 """Who a request is counted for."""
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -24,15 +24,17 @@ def client_address(request: HttpRequest) -> Address | None:
     Returns:
         the address, with IPv4-mapped IPv6 as IPv4; None for a peer without one (a Unix socket).
     """
-    return _forwarded(request) or parse_address(request.META.get("REMOTE_ADDR", ""))
+    peer: str = request.META.get("REMOTE_ADDR", "")
+    return forwarded_address(request.META) or parse_address(peer)
 
 
-def _forwarded(request: HttpRequest) -> Address | None:
+def forwarded_address(environ: Mapping[str, Any]) -> Address | None:
+    """Return the address that our outermost proxy has written into a WSGI environment, if any."""
     hops: int = settings.NUM_PROXIES
     if not hops:
         return None
     # A header sent in several lines arrives as one, joined by commas.
-    entries = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    entries = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
     return parse_address(entries[-hops][:64]) if len(entries) >= hops else None
 
 
@@ -91,7 +93,8 @@ def is_exempt(request: HttpRequest) -> bool:
     networks = settings.THROTTLING_EXEMPT_NETWORKS
     if not networks:
         return False
-    if settings.NUM_PROXIES and "HTTP_X_FORWARDED_FOR" in request.META and not _forwarded(request):
+    is_forwarded = settings.NUM_PROXIES and "HTTP_X_FORWARDED_FOR" in request.META
+    if is_forwarded and not forwarded_address(request.META):
         return False  # the peer is a proxy that cannot say for whom it asks
     address = client_address(request)
     return address is not None and any(address in network for network in networks)

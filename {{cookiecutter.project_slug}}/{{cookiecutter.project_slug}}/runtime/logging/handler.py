@@ -1,0 +1,209 @@
+"""Writes log lines whole, whoever else writes, and never into the face of the code that logs."""
+
+import atexit
+import fcntl
+import json
+import logging
+import os
+import queue
+import sys
+import tempfile
+import threading
+import time
+from typing import Any
+
+from ..metrics import LOG_RECORDS, LOG_RECORDS_DROPPED
+
+PIPE_BUF = 4096  # up to here a write to a pipe is never mixed with another
+_lock_file: Any = None
+
+
+class LineHandler(logging.Handler):
+    """Writes to a file descriptor, past everything that buffers.
+
+    Lines of several processes on one pipe stay whole: longer ones than a pipe takes at once are
+    written under a lock that the processes share, and so are the others while one of them is. A
+    reader that does not read blocks, as it does for everyone who writes to a pipe. What cannot be
+    written (a full disk, a closed pipe) is counted and reported on stderr once a minute.
+
+    Args:
+        stream: "stdout" or "stderr".
+        capacity: 0, or how many lines wait for a reader that does not read; beyond them, lines are
+            dropped and counted.
+    """
+
+    def __init__(self, stream: str, capacity: int = 0) -> None:
+        super().__init__()
+        self._descriptor = {"stdout": 1, "stderr": 2}[stream]
+        self._torn = False
+        self._reported = 0.0
+        self._capacity = capacity
+        self._queue: queue.Queue[bytes] = queue.Queue()
+        self._pid = 0
+        self._dropped = 0
+        _shared_lock()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record's line, or queue it."""
+        LOG_RECORDS.labels(record.levelname).inc()
+        line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
+        if self._capacity:
+            self._enqueue(line)
+        else:
+            self.write(line)
+
+    def write(self, line: bytes) -> None:
+        """Write a line as a whole, or count it as lost."""
+        rest = memoryview(b"\n" + line if self._torn else line)
+        lock = _shared_lock()
+        fcntl.lockf(lock, fcntl.LOCK_EX if len(rest) > PIPE_BUF else fcntl.LOCK_SH)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+            self._torn = False
+        except OSError as error:
+            self._torn = self._torn or 0 < len(rest) < len(line)
+            self._lost(error)
+        finally:
+            fcntl.lockf(lock, fcntl.LOCK_UN)
+
+    def _lost(self, error: OSError) -> None:
+        LOG_RECORDS_DROPPED.inc()
+        now = time.monotonic()
+        if self._descriptor == 2 or (self._reported and now - self._reported < 60):
+            return
+        self._reported = now
+        report = {
+            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()),
+            "severity": "CRITICAL",
+            "logger": __name__,
+            "message": f"Log lines cannot be written and are lost: {error}",
+        }
+        try:
+            os.write(2, json.dumps(report).encode() + b"\n")
+        except OSError:
+            return  # there is nobody left to tell
+
+    def _enqueue(self, line: bytes) -> None:
+        if self._pid != os.getpid():  # threads do not survive a fork, nor may a line be sent twice
+            self._pid, self._queue = os.getpid(), queue.Queue(self._capacity)
+            arguments = (self._queue,)
+            threading.Thread(target=self._drain, args=arguments, name="log", daemon=True).start()
+            atexit.register(self.drain)
+        try:
+            self._queue.put_nowait(line)
+        except queue.Full:
+            self._dropped += 1
+            LOG_RECORDS_DROPPED.inc()
+
+    def _drain(self, waiting: "queue.Queue[bytes]") -> None:
+        while True:
+            line = waiting.get()
+            self.write(line)
+            waiting.task_done()
+            if self._dropped and waiting.qsize() <= self._capacity // 2:
+                self.acquire()
+                dropped, self._dropped = self._dropped, 0
+                self.release()
+                logging.getLogger(__name__).error(
+                    "%d log lines were dropped, since nobody read them", dropped
+                )
+
+    def drain(self, seconds: float = 5) -> None:
+        """Wait until the queued lines are written, at most so long."""
+        deadline = time.monotonic() + seconds
+        while self._queue.unfinished_tasks:
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.01)
+
+
+def _shared_lock() -> Any:
+    """Return a file that this process and those that it forks can lock."""
+    global _lock_file
+    if _lock_file is None:
+        if hasattr(os, "memfd_create"):
+            _lock_file = os.memfd_create("log-lock")
+        else:
+            _lock_file = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process lives
+    return _lock_file
+
+
+class Lines:
+    """Stands for sys.stdout or sys.stderr and logs what is written, line by line."""
+
+    encoding, errors = "utf-8", "backslashreplace"
+
+    def __init__(self, name: str, level: int) -> None:
+        self.name = f"<{name}>"
+        self._logger, self._level = logging.getLogger(name), level
+        self._local = threading.local()
+
+    def write(self, written: str) -> int:
+        """Log each line that is complete."""
+        *lines, rest = (getattr(self._local, "rest", "") + written).split("\n")
+        self._local.rest = rest
+        for line in lines:
+            if line.strip():
+                self._logger.log(self._level, "%s", line)
+        return len(written)
+
+    def flush(self) -> None:
+        """Log what has no end of line."""
+        if rest := getattr(self._local, "rest", ""):
+            self._local.rest = ""
+            self._logger.log(self._level, "%s", rest)
+
+    def writelines(self, lines: Any) -> None:
+        """Log each of the lines."""
+        for line in lines:
+            self.write(line)
+
+    def isatty(self) -> bool:
+        """Return False: it is no terminal."""
+        return False
+
+    def fileno(self) -> int:
+        """Return the descriptor, for those who pass it to other programs."""
+        return 1 if self.name == "<stdout>" else 2
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    @property
+    def closed(self) -> bool:
+        """Return False: it cannot be closed."""
+        return False
+
+
+def capture(*, stdout: bool) -> None:
+    """Have everything that this process would print become log records.
+
+    That is uncaught exceptions, of threads and of destructors too, warnings, sys.stderr, and
+    sys.stdout where it is not a command's output.
+    """
+    logging.captureWarnings(True)
+    sys.excepthook = _excepthook
+    threading.excepthook = lambda args: _excepthook(
+        args.exc_type, args.exc_value, args.exc_traceback, "in thread %s", args.thread
+    )
+    sys.unraisablehook = lambda args: _excepthook(
+        args.exc_type, args.exc_value, args.exc_traceback, "ignored in %s", args.object
+    )
+    sys.stderr = Lines("stderr", logging.ERROR)
+    if stdout:
+        sys.stdout = Lines("stdout", logging.INFO)
+
+
+def _excepthook(kind: Any, error: Any, tb: Any, where: str = "", what: object = None) -> None:
+    name = getattr(what, "name", None) or getattr(what, "__qualname__", None) or repr(what)
+    suffix = f" {where % name}" if where else ""
+    interrupted = issubclass(kind, KeyboardInterrupt)
+    logging.getLogger("uncaught").log(
+        logging.INFO if interrupted else logging.CRITICAL,
+        "Uncaught %s%s",
+        kind.__name__,
+        suffix,
+        exc_info=None if interrupted else (kind, error, tb),
+    )

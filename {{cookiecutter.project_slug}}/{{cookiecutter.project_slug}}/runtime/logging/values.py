@@ -1,0 +1,157 @@
+"""Makes of anything that is logged what JSON can express, within bounds and without secrets."""
+
+import math
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time, timedelta
+from enum import Enum
+from functools import lru_cache
+from typing import Any
+
+from django.db.models import Manager, Model, QuerySet
+from django.http import HttpRequest
+from django.utils.functional import LazyObject, Promise, empty
+
+MAX_DEPTH, MAX_ITEMS, MAX_TEXT = 8, 100, 8192
+REDACTED = "[redacted]"
+# Parts of names, without what stands between their words; settings.LOG_REDACT adds to them.
+SECRETS = (
+    *("password", "passwd", "passphrase", "pwd", "secret", "credential", "token", "csrf"),
+    *("authorization", "cookie", "sessionid", "sessionkey", "signature"),
+    *("apikey", "accesskey", "privatekey"),
+)
+_CREDENTIALS = re.compile(r"(\w://[^/@\s:]*:)[^@\s/]+@")
+_PARAMETERS = re.compile(r"([?&])([\w.~-]+)=[^&#\s'\"]+")
+_SEPARATORS = re.compile(r"[\W_]+")
+_secrets: list[str] = list(SECRETS)
+
+
+def redact(names: Iterable[str]) -> None:
+    """Redact the values of names that contain one of these too, in this process."""
+    _secrets[:] = [*SECRETS, *(_squeezed(name) for name in names)]
+    is_secret.cache_clear()
+
+
+def _squeezed(name: str) -> str:
+    return _SEPARATORS.sub("", name.lower())
+
+
+@lru_cache(maxsize=2048)
+def is_secret(name: str) -> bool:
+    """Tell whether the values of this name are kept out of the log."""
+    squeezed = _squeezed(name)
+    return any(secret in squeezed for secret in _secrets)
+
+
+def text(value: object, limit: int = MAX_TEXT) -> str:
+    """Return a value as text: no longer than the limit, without the passwords of URLs."""
+    if type(value) is not str:
+        try:
+            value = str(value)
+        except Exception as error:  # the value's own code
+            value = f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
+    if "://" in value:
+        value = _CREDENTIALS.sub(rf"\1{REDACTED}@", value)
+    if "?" in value and "=" in value:
+        value = _PARAMETERS.sub(_without_secret, value)
+    return value if len(value) <= limit else shortened(value, limit)
+
+
+def _without_secret(parameter: re.Match[str]) -> str:
+    mark, name = parameter.groups()
+    return f"{mark}{name}={REDACTED}" if is_secret(name) else parameter[0]
+
+
+def shortened(value: str, limit: int) -> str:
+    """Return the beginning and the end of a text, and how much is left out between them."""
+    kept = max(0, limit - 40)
+    return f"{value[: kept * 2 // 3]}...[{len(value) - kept} characters]...{value[-(kept // 3) :]}"
+
+
+def plain(value: Any, name: str = "", depth: int = 0) -> Any:
+    """Return what JSON can express for a value; never raise, run a query or use up an iterator.
+
+    Args:
+        value: anything.
+        name: what it is called, which decides whether it is a secret.
+        depth: how deep it lies in what is logged.
+    """
+    kind = type(value)
+    if name and is_secret(name) and value is not None and kind is not bool:
+        return REDACTED
+    if kind is str:
+        return text(value)
+    if value is None or kind is bool:
+        return value
+    if kind is int:
+        return value if -(2**63) <= value < 2**64 else _big(value)
+    if kind is float:
+        return value if math.isfinite(value) else str(value)
+    if issubclass(kind, LazyObject):  # of which isinstance() would ask what it stands for
+        wrapped = value.__dict__.get("_wrapped")
+        return "<not loaded>" if wrapped is empty else plain(wrapped, name, depth)
+    try:
+        return _structure(value, depth)
+    except RecursionError:
+        return f"<{kind.__name__} that is too deep>"
+    except Exception as error:  # the value's own code: an iterator, a property, a mapping
+        return f"<{kind.__name__} that cannot be shown: {type(error).__name__}>"
+
+
+def _structure(value: Any, depth: int) -> Any:
+    if isinstance(value, Mapping | list | tuple | set | frozenset | deque):
+        if depth >= MAX_DEPTH:
+            return f"<{type(value).__name__} that is too deep>"
+        if isinstance(value, Mapping):
+            return _mapping(value, depth)
+        items = [plain(item, depth=depth + 1) for item in _first(value)]
+        return items if len(value) <= MAX_ITEMS else [*items, f"{len(value) - MAX_ITEMS} more"]
+    return _single(value, depth)
+
+
+def _mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    found = {}
+    for key in _first(value):
+        name = text(key, 200)
+        found[name] = plain(value[key], name, depth + 1)
+    if len(value) > MAX_ITEMS:
+        found["..."] = f"{len(value) - MAX_ITEMS} more"
+    return found
+
+
+def _first(value: Iterable[Any]) -> list[Any]:
+    return [item for item, _ in zip(value, range(MAX_ITEMS), strict=False)]
+
+
+def _single(value: Any, depth: int) -> Any:
+    if isinstance(value, Enum):
+        return plain(value.value, depth=depth + 1)
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Model):
+        return f"{value._meta.label}(pk={text(value.__dict__.get(value._meta.pk.attname))})"
+    if isinstance(value, QuerySet | Manager):
+        return f"{type(value).__name__}({value.model._meta.label if value.model else ''})"
+    if isinstance(value, HttpRequest):
+        return f"{value.method} {value.path}"
+    if isinstance(value, bytes | bytearray | memoryview):
+        return text(bytes(value[: MAX_TEXT * 2]).decode("utf-8", "backslashreplace"))
+    if isinstance(value, BaseException):
+        return f"{type(value).__qualname__}: {text(value)}"
+    if isinstance(value, str | Promise):
+        return text(str(value))
+    if isinstance(value, int):
+        return plain(int(value), depth=depth)
+    if isinstance(value, float):
+        return plain(float(value), depth=depth)
+    return text(value)
+
+
+def _big(value: int) -> str:
+    try:
+        return text(str(value))
+    except ValueError:  # Python refuses to convert thousands of digits
+        return f"<a number of {value.bit_length()} bits>"
