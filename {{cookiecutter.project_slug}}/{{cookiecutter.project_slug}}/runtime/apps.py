@@ -8,8 +8,8 @@ class RuntimeConfig(AppConfig):
     def ready(self) -> None:
         # Importing them registers the checks and connects the signals.
         from . import signals  # noqa: F401
-        from .logging import values
         from .caching import checks as _caching  # noqa: F401
+        from .logging import values
         from .throttling import checks as _throttling  # noqa: F401
 
         values.redact(settings.LOG_REDACT)

@@ -104,6 +104,7 @@ class CircuitBreaker(Retry):
             threading.Thread(target=self._probe, name="redis-probe", daemon=True).start()
         except RuntimeError:  # no thread is to be had, so the next call has to find out
             self._open = False
+            REDIS_CIRCUIT_OPEN.labels(self._server).set(0)
 
     def _probe(self) -> None:
         options = {**connection_options(self._url), "retry": Retry(NoBackoff(), 0)}
@@ -111,7 +112,7 @@ class CircuitBreaker(Retry):
         while True:
             try:
                 with redis.Redis.from_url(self._url, **options) as client:
-                    client.unlink(f"{settings.CACHE_KEY_PREFIX}:probe")  # a replica refuses this
+                    self._write(client)
                     self._recover(client)
                     # Another process may notice this late, and what it has to make up for concerns
                     # what this one would read.
@@ -125,6 +126,12 @@ class CircuitBreaker(Retry):
                 continue
             REDIS_CIRCUIT_OPEN.labels(self._server).set(0)
             logger.warning("Redis at %s answers again", self._server)
+            return
+
+    def _write(self, client: redis.Redis) -> None:
+        try:
+            client.unlink(f"{settings.CACHE_KEY_PREFIX}:probe")  # a replica refuses this
+        except redis.exceptions.NoPermissionError:  # which is an answer too
             return
 
     def _recover(self, client: redis.Redis) -> None:
@@ -155,12 +162,16 @@ _breakers_lock = threading.Lock()
 
 
 def circuit_breaker(url: str) -> CircuitBreaker:
-    """Return this process' breaker for the server of a URL."""
-    server = server_of(url)
+    """Return this process' breaker for the server of a URL, and for the user that it names.
+
+    A password that is wrong for one user says nothing of what another one may do.
+    """
+    parts = urlsplit(url)
+    key = parts.netloc or parts.path
     with _breakers_lock:
-        if server not in _breakers:
-            _breakers[server] = CircuitBreaker(url)
-        return _breakers[server]
+        if key not in _breakers:
+            _breakers[key] = CircuitBreaker(url)
+        return _breakers[key]
 
 
 def connection_options(url: str) -> dict[str, Any]:
@@ -257,8 +268,16 @@ class ThreadClients:
         return own["client"]
 
 
-def delete_by_prefix(client: redis.Redis, prefix: str, pattern: str = "*") -> None:
+def delete_by_prefix(
+    client: redis.Redis, prefix: str, pattern: str = "*", keep: bytes | None = None
+) -> None:
     """Drop the keys that begin with `prefix` and go on as `pattern` says, a thousand at a time.
+
+    Args:
+        client: for the server.
+        prefix: taken as it is.
+        pattern: as SCAN takes it.
+        keep: keys that contain this stay.
 
     Raises:
         redis.RedisError: Redis does not answer or refuses.
@@ -267,7 +286,8 @@ def delete_by_prefix(client: redis.Redis, prefix: str, pattern: str = "*") -> No
     match = re.sub(r"([][*?\\])", r"\\\1", prefix) + pattern
     batch: list[Any] = []
     for key in client.scan_iter(match=match, count=1000):
-        batch.append(key)
+        if keep is None or keep not in key:
+            batch.append(key)
         if len(batch) == 1000:
             client.unlink(*batch)
             batch.clear()

@@ -1,5 +1,6 @@
 """Django's cache on Redis."""
 
+import pickle
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, TypeVar
@@ -13,6 +14,8 @@ from ..metrics import CACHE_REQUESTS
 from ..redis import circuit_breaker, connection_options, delete_by_prefix
 
 T = TypeVar("T")
+# What another release has pickled may be of a class that this one does not have.
+UNREADABLE = (pickle.UnpicklingError, AttributeError, ImportError, EOFError, IndexError)
 
 
 class _Client(RedisCacheClient):
@@ -53,7 +56,10 @@ class RedisCache(DjangoRedisCache):
 
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         missing = object()
-        value = self._try(lambda: super(RedisCache, self).get(key, missing, version), missing)
+        try:
+            value = self._try(lambda: super(RedisCache, self).get(key, missing, version), missing)
+        except UNREADABLE:
+            value = missing
         CACHE_REQUESTS.labels("default", "miss" if value is missing else "hit").inc()
         return default if value is missing else value
 
@@ -69,7 +75,10 @@ class RedisCache(DjangoRedisCache):
         return self._try(lambda: super(RedisCache, self).delete(key, version), False)
 
     def get_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
-        return self._try(lambda: super(RedisCache, self).get_many(keys, version), {})
+        try:
+            return self._try(lambda: super(RedisCache, self).get_many(keys, version), {})
+        except UNREADABLE:
+            return {}
 
     def has_key(self, key: Any, version: int | None = None) -> bool:
         return self._try(lambda: super(RedisCache, self).has_key(key, version), False)

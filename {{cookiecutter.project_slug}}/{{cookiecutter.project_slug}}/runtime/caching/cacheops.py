@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from functools import partial
+from collections.abc import Iterable
 from typing import Any, cast
 
 import cacheops.redis
@@ -17,12 +17,10 @@ from ..redis import (
     connection_options,
     delete_by_prefix,
 )
-from .keys import namespace
+from .keys import UNKNOWN, Server, namespace, run_id_of
 
 logger = logging.getLogger(__name__)
 MAX_LOST = 10_000
-# Instead of the run id of a server that does not tell it.
-UNKNOWN = b"unknown"
 LOCK_POLL_SECONDS = 0.02
 LOCK_WAIT_SECONDS = 5.0
 
@@ -55,30 +53,23 @@ class LostInvalidations:
             self._overflown = True
 
     def replay(self, client: redis.Redis, after_outage: bool = False) -> None:
-        """Run what was lost; drop everything if that was too much, or if Redis is another one.
+        """Run what was lost; drop everything if that was too much, or cannot be run.
 
         A Redis that does not say who it is may be another one after each outage.
 
         Raises:
             redis.RedisError: Redis does not take it; nothing is forgotten.
         """
-        with self._replaying:  # threads that connect at once would drop what the first has cached
+        with self._replaying:
             with self._lock:
                 lost, self._commands = self._commands, {}
                 overflown, self._overflown = self._overflown, False
             try:
-                present = _run_id(client)
-                marked: Any = client.get(namespace() + "server")
-                is_other = marked != present or (after_outage and present == UNKNOWN)
-                if overflown or is_other:
-                    delete_by_prefix(client, namespace())
-                    client.set(namespace() + "server", present)
-                elif lost:
-                    pipeline = client.pipeline(transaction=False)
-                    for command in lost:
-                        pipeline.execute_command(*command)
-                    pipeline.execute()
-            except redis.RedisError:
+                if after_outage and Server.run_id == UNKNOWN:
+                    overflown = True
+                if overflown or not _ran(client, lost):
+                    drop_everything(client)
+            except BaseException:
                 with self._lock:
                     self._commands = {**lost, **self._commands}
                     self._overflown = self._overflown or overflown
@@ -87,13 +78,32 @@ class LostInvalidations:
             logger.warning("Replayed %d invalidations that Redis had missed", len(lost))
 
 
-def _run_id(client: redis.Redis) -> bytes:
-    """Return what changes when Redis is restarted or replaced, and may hold what is stale."""
-    try:
-        information: Any = client.info("server")
-    except redis.exceptions.NoPermissionError:
-        return UNKNOWN
-    return str(information.get("run_id", UNKNOWN.decode())).encode()
+def _ran(client: redis.Redis, commands: Iterable[tuple[Any, ...]]) -> bool:
+    """Run commands; tell whether Redis took them all, rather than refuse some for good."""
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    answers = pipeline.execute(raise_on_error=False)
+    for answer in answers:
+        if isinstance(answer, redis.exceptions.ReadOnlyError | redis.ConnectionError):
+            raise answer
+    return not any(isinstance(answer, Exception) for answer in answers)
+
+
+def drop_everything(client: redis.Redis) -> None:
+    """Drop what cacheops keeps.
+
+    Not the names of the conditions that results depend on (`schemes:`): a result that is written
+    meanwhile would be left without what invalidates it.
+
+    Raises:
+        redis.RedisError: Redis does not answer or refuses.
+    """
+    delete_by_prefix(client, namespace(), keep=b":schemes:")
+
+
+class _OtherServerError(redis.TimeoutError):
+    """A connection leads to another Redis than the command was made for; it is not tried again."""
 
 
 class CacheopsClient(redis.Redis):
@@ -115,6 +125,9 @@ class CacheopsClient(redis.Redis):
         def on_connect(connection: Any) -> None:
             # What Redis holds may be from before it was restarted, which no call need have noticed.
             connection.on_connect()
+            known, Server.run_id = Server.run_id, run_id_of(plain)
+            if Server.run_id != known:
+                raise _OtherServerError("Redis was restarted or replaced")
             try:
                 lost.replay(plain)
             except redis.ResponseError as error:
@@ -125,16 +138,25 @@ class CacheopsClient(redis.Redis):
         )
         breaker.guard(self.connection_pool)
         self.breaker, self.lost, self.scripts = breaker, lost, {}
-        breaker.on_recovery.append(partial(lost.replay, after_outage=True))
+
+        def recover(client: redis.Redis) -> None:
+            Server.run_id = run_id_of(client)
+            lost.replay(client, after_outage=True)
+
+        breaker.on_recovery.append(recover)
         return cast("redis.Redis", self)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run a command; a refusal (OOM, READONLY, WRONGTYPE, NOPERM) is as good as no answer."""
+        known = Server.run_id or Server.ask()
         try:
-            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+            answer = super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+            if Server.run_id != known:  # it was made for another server
+                raise redis.ConnectionError("Redis was restarted or replaced")
+            return answer
         except NoScriptError:
             raise
-        except redis.ResponseError as error:
+        except (redis.ResponseError, redis.InvalidResponse) as error:
             raise redis.ConnectionError(str(error)) from error
 
     def info(self, section: str | None = None, *args: Any, **kwargs: Any) -> Any:
@@ -149,7 +171,9 @@ class CacheopsClient(redis.Redis):
 
     def evalsha(self, sha: str, numkeys: int, *arguments: Any) -> Any:
         """Run a script; an invalidation that fails is not lost."""
-        script = self.scripts[sha]
+        script = self.scripts.get(sha)
+        if script is None:  # of a lock, which another client has registered
+            return super().evalsha(sha, numkeys, *arguments)
         try:
             try:
                 return super().evalsha(sha, numkeys, *arguments)
@@ -177,10 +201,23 @@ class CacheopsClient(redis.Redis):
             self._ask_again(error)
             raise
 
+    def unlink(self, *names: Any) -> Any:
+        """Remove keys, a thousand at a time: `invalidate_model` has as many as there are."""
+        removed = 0
+        for start in range(0, len(names), 1000):
+            try:
+                removed += super().unlink(*names[start : start + 1000])
+            except redis.RedisError as error:
+                for name in names[start:]:
+                    self.lost.add(("UNLINK", name))
+                self._ask_again(error)
+                raise
+        return removed
+
     def flushdb(self, *args: Any, **kwargs: Any) -> Any:
         """Drop cacheops' keys only: other caches and the throttles may share the database."""
         try:
-            delete_by_prefix(self, namespace())
+            drop_everything(self)
         except redis.RedisError as error:
             self.lost.add_everything()
             self._ask_again(error)

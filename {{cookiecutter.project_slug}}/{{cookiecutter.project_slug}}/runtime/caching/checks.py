@@ -1,9 +1,11 @@
 """Django's check for caches that would serve one user's page to another."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FunctionType
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.mixins import AccessMixin
 from django.core import checks
 from django.middleware.cache import CacheMiddleware
@@ -19,7 +21,16 @@ def check_cached_views(**kwargs: Any) -> list[checks.CheckMessage]:
 
     Both keep a page by its URL, and what they keep goes out before the view can ask who is asking.
     """
-    return [
+    site_wide: list[checks.CheckMessage] = [
+        checks.Error(
+            f"MIDDLEWARE has {name}, which would serve one user's page to another. Use public_page"
+            " and cached_response of runtime.caching.responses.",
+            id="caching.E002",
+        )
+        for name in settings.MIDDLEWARE
+        if name.startswith("django.middleware.cache.")
+    ]
+    return site_wide + [
         checks.Error(
             f"{route} is kept by {found}, which would serve one user's page to another: its view"
             " authenticates. Use cached_response of runtime.caching.responses.",
@@ -31,6 +42,11 @@ def check_cached_views(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def _authenticates(view: Callable[..., Any]) -> bool:
+    while isinstance(view, partial):
+        view = view.func
+    decorators = {_module_of(found) for found in _within([view], set())}
+    if "django.contrib.auth.decorators" in decorators:
+        return True
     cls = getattr(view, "cls", None) or getattr(view, "view_class", None)
     options = getattr(view, "initkwargs", None) or getattr(view, "view_initkwargs", None) or {}
     if cls is None:
@@ -42,13 +58,18 @@ def _authenticates(view: Callable[..., Any]) -> bool:
 def _cache_around(view: Callable[..., Any]) -> str | None:
     """Return what keeps a view's answers, wherever it stands among the decorators."""
     cls = getattr(view, "cls", None) or getattr(view, "view_class", None)
-    methods = [getattr(cls, name, None) for name in _METHODS]
+    names = {*_METHODS, *(getattr(view, "actions", None) or {}).values()}
+    methods = [getattr(cls, name, None) for name in sorted(names)]
     for found in _within([view, *methods], set()):
         if found is CacheMiddleware or isinstance(found, CacheMiddleware):
             return "Django's cache_page"
-        if isinstance(found, FunctionType) and found.__globals__["__name__"] == "cacheops.utils":
+        if _module_of(found) == "cacheops.utils":
             return "cacheops' cached_view_as"
     return None
+
+
+def _module_of(value: Any) -> str | None:
+    return value.__globals__.get("__name__") if isinstance(value, FunctionType) else None
 
 
 def _within(values: Any, seen: set[int]) -> Iterator[Any]:
@@ -60,6 +81,8 @@ def _within(values: Any, seen: set[int]) -> Iterator[Any]:
         yield value
         if isinstance(value, list | tuple):
             yield from _within(value, seen)
+        elif isinstance(value, partial):
+            yield from _within([value.func, *value.args], seen)
         elif isinstance(value, FunctionType):
             cells = [cell for cell in value.__closure__ or () if _is_set(cell)]
             yield from _within([cell.cell_contents for cell in cells], seen)

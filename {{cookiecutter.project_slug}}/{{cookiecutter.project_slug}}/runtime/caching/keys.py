@@ -4,9 +4,16 @@ import hashlib
 import platform
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import django
+import redis
 from django.conf import settings
+
+from ..redis import client
+
+# Of a server that does not tell its run id.
+UNKNOWN = "unknown"
 
 
 class Prefix(str):
@@ -31,9 +38,39 @@ def namespace() -> str:
 
 
 def cacheops_prefix(query: object = None) -> Prefix:
-    """Keep apart what another service has stored, or another mode, whose keys have other forms."""
-    mode = "io" if settings.CACHEOPS_INSIDEOUT else "std"
-    return Prefix(f"{namespace()}{mode}:")
+    """Keep apart services, and what a server holds from before it was restarted or replaced.
+
+    That may be older than what was invalidated since; it is never read again, and expires.
+    """
+    return Prefix(f"{namespace()}{Server.run_id or Server.ask()}:")
+
+
+class Server:
+    """The Redis that this process knows."""
+
+    run_id = ""
+
+    @classmethod
+    def ask(cls) -> str:
+        """Return the run id of the server, and remember it; nothing while it does not answer."""
+        try:
+            cls.run_id = run_id_of(client(settings.CACHEOPS_REDIS))
+        except redis.RedisError:
+            return ""
+        return cls.run_id
+
+
+def run_id_of(server: redis.Redis) -> str:
+    """Return what is another one after a server was restarted, or replaced by another server.
+
+    Raises:
+        redis.RedisError: it does not answer.
+    """
+    try:
+        information: Any = server.info("server")
+    except redis.exceptions.NoPermissionError:
+        return UNKNOWN
+    return str(information.get("run_id", UNKNOWN))[:12]
 
 
 @cache
@@ -45,7 +82,7 @@ def release() -> str:
     digest = hashlib.blake2b(digest_size=6)
     digest.update(f"{django.__version__} {platform.python_version()}".encode())
     package = Path(__file__).parents[2]
-    paths = sorted(path for path in package.rglob("*") if path.suffix in {".py", ".html", ".lua"})
+    paths = sorted(path for path in package.rglob("*") if path.suffix != ".pyc")
     paths += [package.with_name("pyproject.toml"), package.with_name("uv.lock")]
     for path in paths:
         if path.is_file():

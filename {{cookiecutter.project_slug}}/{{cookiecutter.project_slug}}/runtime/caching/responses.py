@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
+from django.contrib.messages.storage.cookie import CookieStorage
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -41,11 +43,11 @@ def cached_response(
 ) -> Callable[[Handler], Handler]:
     """Keep what a handler of a Django REST framework view answers to GET and HEAD.
 
-    Authentication, permissions and throttles have run before the handler is called, or would have
-    been; those on objects run in the handler, when an answer is computed. An answer is kept for
-    the full URL, the media type, the version, the language and the time zone, and for each user,
-    while nothing changes that it depends on. Only a 200 without cookies is kept. It has an ETag,
-    which a client may send back for a 304, and is to be asked for each time (Cache-Control).
+    Authentication, permissions and throttles run for every request; permissions on objects run in
+    the handler, when an answer is computed. An answer is kept for the full URL, the media type, the
+    version, the language and the time zone, and for each user and session, while nothing changes
+    that it depends on. Only a 200 without cookies is kept. It has an ETag, which a client may send
+    back for a 304, and is to be asked for each time (Cache-Control).
 
         @cached_response(Blog, Author, shared=True)
         def list(self, request, *args, **kwargs):
@@ -57,10 +59,10 @@ def cached_response(
     Args:
         depends_on: models, any row of which counts; functions from the view to a queryset, of
             which the rows count that meet its conditions by `=` and `in`.
-        shared: whether the answer is the same for everyone who gets this far. Asking who the user
-            is then raises ImproperlyConfigured while an answer is computed.
+        shared: whether the answer is the same for everyone who gets this far. Asking for the user
+            or the session then raises ImproperlyConfigured while an answer is computed.
         timeout: seconds to keep an answer; the smallest of the models' CACHEOPS timeouts when None.
-        vary_on: returns what else the answer depends on, as a value with a `str()` of its own.
+        vary_on: returns what else the answer depends on, as a value with a `repr()` of its own.
     """
     if not depends_on:
         raise TypeError("cached_response needs the models whose changes make an answer stale.")
@@ -70,32 +72,31 @@ def cached_response(
     def decorate(handler: Handler) -> Handler:
         @wraps(handler)
         def wrapper(*args: Any, **kwargs: Any) -> HttpResponseBase:
-            request = next(found for found in args[:2] if isinstance(found, Request))
-            renderer = request.accepted_renderer
-            if request.method not in {"GET", "HEAD"} or isinstance(renderer, BrowsableAPIRenderer):
+            request = _request_of(handler, args)
+            if not _may_be_kept(request):
                 return handler(*args, **kwargs)
             view = request.parser_context["view"]
+            try:
+                dependencies = Dependencies.of([*models, *(found(view) for found in functions)])
+            except (TypeError, ValueError, ValidationError):  # no such row, as the handler will say
+                return handler(*args, **kwargs)
 
             def compute() -> bytes:
-                if not shared:
-                    return _kept(_rendered(request, view, handler(*args, **kwargs)), shared)
-                known: Any = request  # what Request.user and Request.auth return
-                user, auth = known._user, known._auth
-                known._user = known._auth = _Nobody(handler)
-                try:
-                    return _kept(_rendered(request, view, handler(*args, **kwargs)), shared)
-                finally:
-                    known._user, known._auth = user, auth
+                with _computing(request, handler, shared):
+                    response = _rendered(request, view, handler(*args, **kwargs))
+                vary = {"accept"} if shared else {"accept", "authorization", "cookie"}
+                if not _is_keepable(response, vary) and vary_on is None:
+                    raise _NotKeptError(response)
+                return _kept(response, shared)
 
             name = _name(
                 handler,
-                request.build_absolute_uri(),
+                request._request,
                 request.accepted_media_type,
                 request.version,
-                None if shared else request.user.pk,
-                None if vary_on is None else str(vary_on(request)),
+                None if shared else _visitor(request),
+                None if vary_on is None else vary_on(request),
             )
-            dependencies = Dependencies.of([*models, *(function(view) for function in functions)])
             return _answer(request._request, name, dependencies, compute, timeout)
 
         return wrapper  # type: ignore[return-value]
@@ -108,10 +109,11 @@ def public_page(
 ) -> Callable[[Handler], Handler]:
     """Keep what a plain view answers to GET and HEAD, where it is the same for everyone.
 
-    Nothing is read or kept for a request with an Authorization header, a session or a CSRF cookie,
-    and nothing is kept of an answer that sets a cookie, that is not a 200, that varies by anything
-    but language and encoding, that says `private` or `no-store`, or whose view has looked at the
-    session, made a CSRF token or a nonce. Put `throttled` and other guards above it.
+    Nothing is read or kept for a request with an Authorization header or a cookie of sessions, CSRF
+    or messages, and nothing is kept of an answer that sets a cookie, that is not a 200, that is
+    encoded or varies, that says `private` or `no-store`, or whose view has looked at the session or
+    messages, made a CSRF token or a nonce. Put `throttled`, other guards, and whatever marks the
+    response for a middleware above it.
 
     Args:
         depends_on: models whose changes make the page stale.
@@ -130,13 +132,12 @@ def public_page(
                 response = view(request, *args, **kwargs)
                 if callable(render := getattr(response, "render", None)):
                     response = render()
-                if _became_personal(request, response):
+                if _became_personal(request) or not _is_keepable(response, {"accept-encoding"}):
                     raise _NotKeptError(response)
                 return _kept(response, shared=True)
 
-            name = _name(view, request.build_absolute_uri())
             dependencies = Dependencies.of(depends_on)
-            return _answer(request, name, dependencies, compute, timeout)
+            return _answer(request, _name(view, request), dependencies, compute, timeout)
 
         return wrapper  # type: ignore[return-value]
 
@@ -144,30 +145,80 @@ def public_page(
 
 
 class _Nobody:
-    """Stands for the user while a shared answer is computed."""
+    """Stands for the user, or the session, while a shared answer is computed."""
 
-    def __init__(self, handler: Callable[..., Any]) -> None:
-        self.__dict__["_handler"] = f"{handler.__module__}.{handler.__qualname__}"
-
-    def _refuse(self, *args: object) -> Any:
-        raise ImproperlyConfigured(
-            f"{self.__dict__['_handler']} is a cached_response with shared=True, and asks who the"
-            " user is. Leave shared out, and each user has an answer of their own."
+    def __init__(self, handler: Callable[..., Any], what: str) -> None:
+        self.__dict__["_message"] = (
+            f"{handler.__module__}.{handler.__qualname__} is a cached_response with shared=True,"
+            f" and asks for the {what}. Leave shared out, and each user has an answer of their own."
         )
 
+    def _refuse(self, *args: object) -> Any:
+        raise ImproperlyConfigured(self.__dict__["_message"])
+
     __getattr__ = __setattr__ = __eq__ = __bool__ = __str__ = __int__ = __iter__ = _refuse
-    __hash__ = _refuse
+    __hash__ = __getitem__ = __setitem__ = __contains__ = __len__ = _refuse
 
 
-def _name(function: Callable[..., Any], *factors: object) -> str:
+@contextmanager
+def _computing(request: Request, handler: Callable[..., Any], shared: bool) -> Iterator[None]:
+    """Keep a shared answer from knowing who asks, and any from holding a CSRF token."""
+    known: Any = request
+    django: Any = request._request
+    # What Request.user and Request.auth return, then what Django's own have.
+    hidden = [(known, "_user", "user"), (known, "_auth", "user")]
+    hidden += [(django, name, name) for name in ("user", "session") if hasattr(django, name)]
+    before = [getattr(owner, name) for owner, name, _ in hidden] if shared else []
+    token = django.META.pop("CSRF_COOKIE", None)
+    try:
+        if shared:
+            for owner, name, what in hidden:
+                setattr(owner, name, _Nobody(handler, what))
+        yield
+    finally:
+        for (owner, name, _), value in zip(hidden, before, strict=False):
+            setattr(owner, name, value)
+        if "CSRF_COOKIE" not in django.META and token is not None:
+            django.META["CSRF_COOKIE"] = token
+
+
+def _request_of(handler: Callable[..., Any], args: tuple[Any, ...]) -> Request:
+    for found in args[:2]:
+        if isinstance(found, Request):
+            return found
+    name = getattr(handler, "__qualname__", handler)
+    raise TypeError(f"{name} is a cached_response and no handler of a REST framework view.")
+
+
+def _may_be_kept(request: Request) -> bool:
+    user = request.user
+    # Someone whom nothing tells from others cannot have an answer of their own.
+    is_known = not getattr(user, "is_authenticated", False) or getattr(user, "pk", None) is not None
+    for_people = isinstance(request.accepted_renderer, BrowsableAPIRenderer)
+    return request.method in {"GET", "HEAD"} and is_known and not for_people
+
+
+def _visitor(request: Request) -> object:
+    """Return what tells users apart, and sessions, in which anonymous visitors have things too."""
+    user = request.user
+    session = request._request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+    return type(user).__module__, type(user).__qualname__, getattr(user, "pk", None), session
+
+
+def _name(function: Callable[..., Any], request: HttpRequest, *factors: object) -> str:
     every = (
         function.__module__,
         function.__qualname__,
+        request.method,
+        request.scheme,
+        request.get_host(),
+        request.path,
+        request.META.get("QUERY_STRING"),
         translation.get_language(),
         timezone.get_current_timezone_name(),
         *factors,
     )
-    digest = hashlib.blake2b(repr(every).encode(), digest_size=16)
+    digest = hashlib.blake2b(repr(every).encode("utf-8", "surrogatepass"), digest_size=16)
     return f"answer:{digest.hexdigest()}"
 
 
@@ -176,15 +227,28 @@ def _rendered(request: Request, view: Any, response: Any) -> HttpResponseBase:
         response.accepted_renderer = request.accepted_renderer
         response.accepted_media_type = request.accepted_media_type
         response.renderer_context = view.get_renderer_context()  # type: ignore[attr-defined]
-        response.render()
+    if callable(render := getattr(response, "render", None)):
+        response = render()
+    if "CSRF_COOKIE" in request._request.META and not response.cookies:
+        raise _NotKeptError(response)  # it has a token in it
     return response  # type: ignore[no-any-return]
+
+
+def _is_keepable(response: HttpResponseBase, vary: set[str]) -> bool:
+    """Tell whether an answer may be given to others, as far as its headers say."""
+    control = response.get("Cache-Control", "").lower()
+    varies = {name.strip().lower() for name in response.get("Vary", "").split(",") if name.strip()}
+    return (
+        varies <= vary
+        and "Content-Encoding" not in response
+        and "no-store" not in control
+        and ("private" not in control or "cookie" in vary)
+    )
 
 
 def _kept(response: HttpResponseBase, shared: bool) -> bytes:
     """Return an answer as it is kept: its headers as JSON on a line, then the body."""
     if not isinstance(response, HttpResponse) or response.status_code != 200 or response.cookies:
-        raise _NotKeptError(response)
-    if "no-store" in response.get("Cache-Control", ""):
         raise _NotKeptError(response)
     if not shared:
         patch_vary_headers(response, ["Authorization", "Cookie"])
@@ -213,7 +277,10 @@ def _answer(
 
 def _response(request: HttpRequest, result: Result) -> HttpResponseBase:
     head, _, body = result.value.partition(b"\n")
-    response: Any = HttpResponse(body, headers=json.loads(head))
+    headers = json.loads(head)
+    response: Any = HttpResponse(body, headers=headers)
+    if "Content-Type" not in headers:  # Django has made one up
+        del response["Content-Type"]
     response = get_conditional_response(request, etag=response["ETag"], response=response)
     status = _CACHE_STATUS.get(result.outcome, "fwd=bypass")
     response["Cache-Status"] = f"{settings.SERVICE_NAME}; {status}"
@@ -222,19 +289,17 @@ def _response(request: HttpRequest, result: Result) -> HttpResponseBase:
 
 def _is_personal(request: HttpRequest) -> bool:
     """Tell whether a request says who sends it."""
-    cookies = {settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME}
+    cookies = {settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME, CookieStorage.cookie_name}
     return "Authorization" in request.headers or not cookies.isdisjoint(request.COOKIES)
 
 
-def _became_personal(request: HttpRequest, response: HttpResponseBase) -> bool:
-    """Tell whether an answer was made for one visitor, or must not be kept by a shared cache."""
+def _became_personal(request: HttpRequest) -> bool:
+    """Tell whether a view has looked at what belongs to one visitor."""
     session = getattr(request, "session", None)
-    vary = {name.strip().lower() for name in response.get("Vary", "").split(",") if name.strip()}
-    control = response.get("Cache-Control", "").lower()
+    messages = getattr(request, "_messages", None)
     return (
         (session is not None and session.accessed)
+        or (messages is not None and (messages.used or messages.added_new))
         or "CSRF_COOKIE" in request.META
         or getattr(request, "_csp_nonce", None) is not None
-        or not vary <= {"accept-encoding", "accept-language"}
-        or "private" in control
     )

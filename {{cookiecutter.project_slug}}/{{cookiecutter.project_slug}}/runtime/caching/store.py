@@ -8,6 +8,7 @@ checksum is not that of the present stamps is no longer one. One MGET reads a re
 import json
 import random
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache, cached_property
@@ -19,6 +20,7 @@ from cacheops.redis import load_script, redis_client
 from cacheops.transaction import transaction_states
 from cacheops.tree import dnfs
 from django.conf import settings
+from django.db import connections
 from django.db.models import Model, QuerySet
 
 from ..redis import ThreadClients
@@ -34,12 +36,10 @@ class Dependencies(NamedTuple):
 
     Attributes:
         conditions: for each table, the conditions that a changed row has to meet.
-        databases: the aliases of the databases that it is read from.
         timeout: the smallest of the models' CACHEOPS timeouts, in seconds.
     """
 
     conditions: dict[str, list[dict[str, Any]]]
-    databases: tuple[str, ...]
     timeout: int
 
     @classmethod
@@ -49,26 +49,26 @@ class Dependencies(NamedTuple):
         Raises:
             ImproperlyConfigured: the CACHEOPS setting has nothing for a model.
         """
-        every = [_of_model(s) if isinstance(s, type) else _of_queryset(s) for s in samples]
-        if len(every) == 1:
-            return every[0]
         conditions: dict[str, list[dict[str, Any]]] = {}
-        for one in every:
-            for table, found in one.conditions.items():
-                conditions.setdefault(table, []).extend(found)
-        databases = {name for one in every for name in one.databases}
-        timeout = min((one.timeout for one in every), default=0)
-        return cls(conditions, tuple(databases), timeout)
-
-
-def _of_queryset(queryset: Any) -> Dependencies:
-    queryset._require_cacheprofile()
-    return Dependencies(dnfs(queryset), (queryset.db,), queryset._cacheprofile["timeout"])
+        timeouts = []
+        for sample in samples:
+            found, timeout = _of_model(sample) if isinstance(sample, type) else _of_rows(sample)
+            timeouts.append(timeout)
+            for table, conjunctions in found.items():
+                conditions.setdefault(table, []).extend(conjunctions)
+        return cls(conditions, min(timeouts, default=0))
 
 
 @cache
-def _of_model(model: type[Model]) -> Dependencies:
-    return _of_queryset(model._default_manager.all())
+def _of_model(model: type[Model]) -> tuple[dict[str, list[dict[str, Any]]], int]:
+    _, timeout = _of_rows(model._base_manager.all())
+    table = model._meta.concrete_model._meta.db_table  # type: ignore[union-attr]
+    return {table: [{}]}, timeout
+
+
+def _of_rows(queryset: Any) -> tuple[dict[str, list[dict[str, Any]]], int]:
+    queryset._require_cacheprofile()
+    return dnfs(queryset), queryset._cacheprofile["timeout"]
 
 
 class Result(NamedTuple):
@@ -99,9 +99,9 @@ def get_or_compute(
         compute: makes the result. What it raises is raised.
         timeout: seconds to keep it; that of the dependencies when None.
     """
-    if not settings.CACHEOPS_ENABLED or transaction_states.is_dirty(dependencies.databases):
+    if not settings.CACHEOPS_ENABLED or transaction_states.is_dirty(connections):
         return Result(compute(), "bypass")
-    slot = _Slot(name, dependencies, timeout or dependencies.timeout)
+    slot = _Slot(name, dependencies, dependencies.timeout if timeout is None else timeout)
     try:
         value = slot.read()
     except redis.RedisError:
@@ -143,7 +143,7 @@ class _Slot:
         kept, *stamps = values
         if kept is None or None in stamps:
             return None
-        checksum, value = kept.split(b":", 1)
+        checksum, _, value = kept.partition(b":")
         return value if checksum.decode() == join_stamps(stamps) else None
 
     def claim(self) -> bytes | None:
@@ -153,15 +153,25 @@ class _Slot:
         as frequent as reading or because computing fails, queueing up would make it worse.
         """
         try:
-            if self._lock.acquire(blocking=False):
+            if self._acquire():
                 return self.read()  # one may have finished between the first look and the lock
             value = self._wait()
             if value is None:
-                self._lock.acquire(blocking=False)
-        except redis.RedisError:
-            self._remove_lock()
+                self._acquire()
+        except redis.RedisError as error:
+            self._forget_lock(error)
             return None
         return value
+
+    def _acquire(self) -> bool:
+        token = uuid.uuid4().hex
+        if self._lock.acquire(blocking=False, token=token):
+            return True
+        # A command whose connection broke is sent again, and may find what it has done itself.
+        if redis_client.get(self._lock.name) == token.encode():
+            self._lock.local.token = token.encode()
+            return True
+        return False
 
     def _wait(self) -> bytes | None:
         """Return what the holder of the lock keeps; None if that is nothing, or takes too long."""
@@ -175,16 +185,17 @@ class _Slot:
             time.sleep(LOCK_POLL_SECONDS)
         return None
 
-    def _remove_lock(self) -> None:
-        """Have the lock removed when Redis is back, which may have taken it without saying so."""
-        redis_client.lost.add(("UNLINK", self._lock.name))
+    def _forget_lock(self, error: redis.RedisError) -> None:
+        """Have the lock removed when Redis is back, if it may have taken it without saying so."""
+        if not isinstance(error.__cause__, redis.ResponseError):
+            redis_client.lost.add(("UNLINK", self._lock.name))
 
     def fill(self, compute: Callable[[], bytes]) -> bytes:
         """Compute the result, and keep it unless it is stale already."""
         # Stamps that are there before show afterwards whether one was removed.
         checksum = self._write(b"", "of nothing, so that only the stamps are written")
         value = compute()
-        if checksum and not transaction_states.is_dirty(self._dependencies.databases):
+        if checksum and not transaction_states.is_dirty(connections):
             self._write(value, checksum.decode())
         return value
 
@@ -212,5 +223,5 @@ class _Slot:
             self._lock.release()
         except redis.exceptions.LockError:  # it is another's, or was held for too long
             return
-        except redis.RedisError:
-            self._remove_lock()
+        except redis.RedisError as error:
+            self._forget_lock(error)

@@ -64,11 +64,15 @@ def in_context(function: Callable[P, T]) -> Callable[P, T]:
 
     threading.Thread(target=in_context(send_mails)).start()
     """
-    context = contextvars.copy_context()
+    context, own = contextvars.copy_context(), current.get()
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        return context.copy().run(function, *args, **kwargs)
+        try:
+            return context.copy().run(function, *args, **kwargs)
+        except BaseException as error:
+            error.log_context = own  # type: ignore[attr-defined] # for the thread's excepthook
+            raise
 
     return run
 
@@ -79,8 +83,11 @@ def get_current_user_id() -> Any:
     A user that nothing has looked at yet counts as none: logging must never cause a query.
     """
     user = getattr(current.get().request, "user", None)
-    if isinstance(user, LazyObject):
-        user = user.__dict__.get("_wrapped")
+    if issubclass(type(user), LazyObject):  # isinstance() would look at it
+        user = vars(user).get("_wrapped")
         if user is empty:
             return 0
-    return getattr(user, "pk", None) or 0
+    try:
+        return getattr(user, "pk", None) or 0
+    except Exception:  # of a user that may not be asked for just now
+        return 0

@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 from ..metrics import LOG_RECORDS, LOG_RECORDS_DROPPED
+from .context import current
 
 PIPE_BUF = 4096  # up to here a write to a pipe is never mixed with another
 _lock_file: Any = None
@@ -200,6 +201,7 @@ def _excepthook(kind: Any, error: Any, tb: Any, where: str = "", what: object = 
     name = getattr(what, "name", None) or getattr(what, "__qualname__", None) or repr(what)
     suffix = f" {where % name}" if where else ""
     interrupted = issubclass(kind, KeyboardInterrupt)
+    token = current.set(getattr(error, "log_context", None) or current.get())
     logging.getLogger("uncaught").log(
         logging.INFO if interrupted else logging.CRITICAL,
         "Uncaught %s%s",
@@ -207,3 +209,4 @@ def _excepthook(kind: Any, error: Any, tb: Any, where: str = "", what: object = 
         suffix,
         exc_info=None if interrupted else (kind, error, tb),
     )
+    current.reset(token)

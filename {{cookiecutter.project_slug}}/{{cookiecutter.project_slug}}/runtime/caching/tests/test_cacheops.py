@@ -9,8 +9,8 @@ from cacheops.redis import redis_client
 from django.conf import settings
 from django.contrib.auth import get_user_model
 
-from ...redis import circuit_breaker
-from .. import cacheops
+from ...redis import circuit_breaker, client
+from .. import cacheops, keys
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 
@@ -75,11 +75,11 @@ def test_dropping_everything_drops_cacheops_keys_only(server):
     user = users.create_user("ada")
     users.get(pk=user.pk)
     server.set("tests:other", "kept")
-    assert list(server.scan_iter("tests:cacheops:io:*"))
+    assert list(server.scan_iter("tests:cacheops:*:q:*"))
 
     invalidate_all()
 
-    assert list(server.scan_iter("tests:cacheops:*")) == []
+    assert [key for key in server.scan_iter("tests:cacheops:*") if b":schemes:" not in key] == []
     assert server.get("tests:other") == b"kept"
 
 
@@ -98,31 +98,123 @@ def test_a_model_can_be_invalidated(django_assert_num_queries):
 def test_too_many_lost_invalidations_drop_everything(server, monkeypatch):
     monkeypatch.setattr(cacheops, "MAX_LOST", 2)
     lost = cacheops.LostInvalidations()
-    lost.replay(server)  # from now on it is the server that was there before
     users = get_user_model().objects
     users.get(pk=users.create_user("ada").pk)
-    assert list(server.scan_iter("tests:cacheops:io:*"))
+    assert list(server.scan_iter("tests:cacheops:*:q:*"))
     for number in range(3):
         lost.add(("PING", number))
 
     lost.replay(server)
 
-    assert list(server.scan_iter("tests:cacheops:io:*")) == []
+    assert list(server.scan_iter("tests:cacheops:*:q:*")) == []
 
 
-def test_another_server_begins_empty(server, monkeypatch):
-    server.set("tests:cacheops:io:stale", "old")
-    server.set("tests:cacheops:server", "the run id of another")
+def test_nothing_is_read_that_an_earlier_run_of_the_server_has_kept(monkeypatch, breaker):
+    """A snapshot may be older than what was invalidated since."""
+    users = get_user_model().objects
+    user = users.create_user("ada")
+    users.get(pk=user.pk)
+    users.filter(pk=user.pk).update(username="countess")
+    assert users.get(pk=user.pk).username == "ada"
 
-    cacheops.LostInvalidations().replay(server)
+    def reconnect():
+        redis_client.connection_pool.disconnect()
+        with pytest.warns(RuntimeWarning) as warnings:
+            assert users.get(pk=user.pk).username == "countess"
+        assert "restarted or replaced" in str(warnings[0].message)
+        wait_for(lambda: not breaker.is_open)
 
-    assert server.get("tests:cacheops:io:stale") is None
-    assert server.get("tests:cacheops:server").decode() == server.info("server")["run_id"]
+    with monkeypatch.context() as patch:
+        patch.setattr(keys, "run_id_of", lambda client: "another")
+        patch.setattr(cacheops, "run_id_of", lambda client: "another")
+        reconnect()
+        assert users.get(pk=user.pk).username == "countess"
+    reconnect()
+
+
+def test_a_server_that_hides_its_run_id_is_emptied_after_an_outage(server, monkeypatch):
+    users = get_user_model().objects
+    users.get(pk=users.create_user("ada").pk)
+    assert list(server.scan_iter("tests:cacheops:*:q:*"))
+    monkeypatch.setattr(keys.Server, "run_id", keys.UNKNOWN)
+
+    cacheops.LostInvalidations().replay(server, after_outage=True)
+
+    assert list(server.scan_iter("tests:cacheops:*:q:*")) == []
+
+
+def test_a_command_that_is_always_refused_does_not_come_back_for_ever(server):
+    users = get_user_model().objects
+    users.get(pk=users.create_user("ada").pk)
+    lost = cacheops.LostInvalidations()
+    lost.add(("EVAL", "this is no script", 0))
+    lost.add(("UNLINK", "tests:other"))
+
+    lost.replay(server)
+
+    assert list(server.scan_iter("tests:cacheops:*:q:*")) == []  # instead of it
+    lost.replay(server)
+
+
+def test_what_fails_in_whatever_way_is_not_forgotten(server, monkeypatch):
+    lost = cacheops.LostInvalidations()
+    server.set("tests:lost", 1)
+    lost.add(("UNLINK", "tests:lost"))
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(redis.client.Pipeline, "execute", fail)
+        with pytest.raises(RuntimeError):
+            lost.replay(server)
+    lost.replay(server)
+
+    assert server.get("tests:lost") is None
+
+
+def test_dropping_everything_leaves_what_invalidates_results_written_meanwhile(server):
+    users = get_user_model().objects
+    user = users.create_user("ada")
+    users.get(pk=user.pk)
+    (scheme,) = server.scan_iter("tests:cacheops:*:schemes:users_user")
+
+    invalidate_all()
+
+    assert server.exists(scheme)
+
+
+def test_an_invalidated_model_is_made_up_for_when_its_keys_cannot_be_removed(
+    server, breaker, monkeypatch
+):
+    users = get_user_model().objects
+    user = users.create_user("ada")
+    users.get(pk=user.pk)
+    users.filter(pk=user.pk).update(username="countess")
+
+    def fail(*args):
+        raise redis.ConnectionError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(redis.Redis, "unlink", fail)
+        with pytest.warns(RuntimeWarning, match="unreachable"):
+            invalidate_model(get_user_model())
+    wait_for(lambda: not breaker.is_open)
+
+    assert users.get(pk=user.pk).username == "countess"
+
+
+def test_a_lock_of_another_client_does_not_stand_in_the_way():
+    client(settings.REDIS_URL).lock("tests:mine")
+    lock = redis_client.lock("tests:lock", timeout=5)
+
+    assert lock.acquire(blocking=False)
+    lock.release()
+    assert lock.acquire(blocking=False)
+    lock.release()
 
 
 def test_a_lock_has_one_thread_compute_for_all(server):
-    # Threads that connect find the server that was there before, and drop nothing.
-    cacheops.LostInvalidations().replay(server)
     start = threading.Barrier(20)
     computed = []
 

@@ -1,5 +1,9 @@
+from functools import partial
+from typing import Any
+
 import pytest
 from cacheops import cached_view_as
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.models import Group
 from django.core.checks import run_checks
@@ -11,10 +15,15 @@ from django.views.decorators.cache import cache_page
 from django.views.generic import TemplateView
 from rest_framework.response import Response
 from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
 
 from ..responses import cached_response
 
 urlpatterns: list = []
+
+
+def plain(request):
+    return HttpResponse()
 
 
 class Api(APIView):
@@ -38,12 +47,23 @@ class Guarded(LoginRequiredMixin, View):
     pass
 
 
+class Actions(ViewSet):
+    @method_decorator(cache_page(60))
+    def best(self, request):
+        return Response({})
+
+
 class Public(APIView):
     authentication_classes = []
 
 
-def plain(request):
-    return HttpResponse()
+VIEW: Any = Api.as_view()
+
+
+def test_a_site_wide_cache_is_refused(settings):
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.cache.FetchFromCacheMiddleware"]
+
+    assert "caching.E002" in [message.id for message in run_checks()]
 
 
 @pytest.fixture
@@ -67,6 +87,10 @@ def found(settings):
         (cached_view_as(Group)(Guarded.as_view()), "cacheops' cached_view_as"),
         (Decorated.as_view(), "Django's cache_page"),
         (Dispatched.as_view(), "Django's cache_page"),
+        (Actions.as_view({"get": "best"}), "Django's cache_page"),
+        (cache_page(60)(login_required(plain)), "Django's cache_page"),
+        (login_required(cache_page(60)(plain)), "Django's cache_page"),
+        (partial(cache_page(60)(VIEW)), "Django's cache_page"),
     ],
 )
 def test_a_cache_around_a_view_that_authenticates_is_refused(found, view, name):

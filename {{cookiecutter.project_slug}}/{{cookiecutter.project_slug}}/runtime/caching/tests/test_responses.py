@@ -1,6 +1,7 @@
 import itertools
 
 import pytest
+from django.contrib import messages
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import ImproperlyConfigured
@@ -10,6 +11,8 @@ from django.template.response import SimpleTemplateResponse
 from django.test import Client
 from django.urls import path
 from django.utils import timezone, translation
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.generics import get_object_or_404
 from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.response import Response
@@ -63,6 +66,8 @@ class Mistaken(APIView):
     def get(self, request, reads):
         return Response({
             "user": lambda: str(request.user),
+            "Django's user": lambda: request._request.user.pk,
+            "session": lambda: request.session.get("cart"),
             "auth": lambda: bool(request.auth),
             "object": lambda: self.check_object_permissions(request, object()),
             "filter": lambda: get_user_model().objects.filter(username=request.user).exists(),
@@ -88,10 +93,70 @@ class Unkept(APIView):
         if kind == "cookie":
             response.set_cookie("a", "b")
         if kind == "no-store":
-            response["Cache-Control"] = "no-store"
+            response["Cache-Control"] = "No-Store"
+        if kind == "vary":
+            response["Vary"] = "X-Tenant"
+        if kind == "csrf":
+            response.data["token"] = get_token(request._request)
         if kind == "stream":
             return StreamingHttpResponse([str(next(calls))])
         return response
+
+
+class Cart(APIView):
+    """Something in the session."""
+
+    permission_classes = [AllowAny]
+
+    @cached_response(Group)
+    def get(self, request):
+        if add := request.query_params.get("add"):
+            request.session["cart"] = add
+        return Response({"cart": request.session.get("cart")})
+
+
+class Device:
+    is_authenticated = True
+    pk = 1
+
+
+class Headers(BaseAuthentication):
+    """Users of which there are no rows, and some that are no users."""
+
+    def authenticate(self, request):
+        if "X-Device" in request.headers:
+            return Device(), None
+        if "X-User-Id" in request.headers:
+            return get_user_model()(pk=1), None
+        if name := request.headers.get("X-User"):
+            return get_user_model()(username=name), None
+        return None
+
+
+class StatelessView(APIView):
+    authentication_classes = [Headers]
+    permission_classes = [AllowAny]
+
+    @cached_response(Group)
+    def get(self, request):
+        user = request.user
+        return Response({"user": getattr(user, "username", ""), "kind": type(user).__name__})
+
+
+class Groups(APIView):
+    permission_classes = [AllowAny]
+
+    @cached_response(lambda view: Group.objects.filter(pk=view.kwargs["pk"]), shared=True)
+    def get(self, request, pk):
+        return Response({"name": get_object_or_404(Group, pk=pk).name})
+
+
+class Files(APIView):
+    permission_classes = [AllowAny]
+
+    @cached_response(Group, shared=True)
+    def get(self, request, path):
+        return Response({"path": path + "/"})
 
 
 class Set(ViewSet):
@@ -126,6 +191,10 @@ def page(request, kind="plain"):
         response.set_cookie("a", "b")
     if kind == "vary":
         response["Vary"] = "Accept-Encoding, X-Tenant"
+    if kind == "encoded":
+        response["Content-Encoding"] = "gzip"
+    if kind == "messages":
+        messages.success(request, "Thanks, Ada!")
     if kind == "private":
         response["Cache-Control"] = "private"
     return response
@@ -138,6 +207,10 @@ urlpatterns = [
     path("throttled/", Throttled.as_view()),
     path("unkept/<kind>/", Unkept.as_view()),
     path("set/<int:pk>/", Set.as_view({"get": "retrieve"})),
+    path("cart/", Cart.as_view()),
+    path("stateless/", StatelessView.as_view()),
+    path("groups/<pk>/", Groups.as_view()),
+    path("files/<path:path>/", Files.as_view()),
     path("page/", public_page(Group)(page)),
     path("page/<kind>/", public_page(timeout=60)(page)),
 ]
@@ -200,7 +273,7 @@ def test_a_shared_answer_is_for_those_who_may_see_it(client_of):
     assert client_of().get("/shared/").status_code == 401
 
 
-@pytest.mark.parametrize("reads", ["user", "auth", "object", "filter"])
+@pytest.mark.parametrize("reads", ["user", "Django's user", "session", "auth", "object", "filter"])
 def test_a_shared_answer_may_not_ask_who_the_user_is(client_of, reads):
     client = client_of("ada")
 
@@ -265,14 +338,51 @@ def test_a_conditional_request(client_of):
     assert changed.headers["ETag"] != etag
 
 
-def test_head_is_answered_from_what_get_has_left(client_of):
+def test_head_has_an_answer_of_its_own(client_of):
     client = client_of()
-    answer = client.get("/own/")
-    head = client.head("/own/")
+    etag = client.get("/set/1/").headers["ETag"]
+    heads = [client.head("/own/") for _ in range(2)]
 
-    assert head.headers["Cache-Status"].endswith("; hit")
-    assert head.headers["ETag"] == answer.headers["ETag"]
-    assert head.content == b""
+    assert heads[0].headers["ETag"] == heads[1].headers["ETag"] != etag
+    assert heads[1].headers["Cache-Status"].endswith("; hit")
+    assert heads[1].content == b""
+
+
+@pytest.mark.parametrize("name", [None, "ada"])
+def test_sessions_are_kept_apart(client_of, name):
+    clients = [client_of(name) for _ in range(2)]
+    for number, client in enumerate(clients):
+        client.get("/cart/", {"add": number})
+
+    assert [client.get("/cart/").json() for client in clients] == [{"cart": "0"}, {"cart": "1"}]
+
+
+def test_users_without_a_primary_key_share_nothing(client_of):
+    answers = [
+        client_of().get("/stateless/", headers={"X-User": name}).json()["user"]
+        for name in ("ada", "grace", "")
+    ]
+
+    assert answers == ["ada", "grace", ""]
+
+
+def test_two_kinds_of_users_with_one_key_share_nothing(client_of):
+    for header in ("X-Device", "X-User-Id"):
+        answer = client_of().get("/stateless/", headers={header: "1"}).json()
+        assert answer["kind"] == ("Device" if header == "X-Device" else "User")
+
+
+@pytest.mark.parametrize("pk", ["abc", "9" * 40])
+def test_a_key_that_cannot_be_is_not_found(client_of, pk):
+    assert client_of().get(f"/groups/{pk}/").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/files/secret/../b/", "/files/b/", "/files//b/"])
+def test_paths_are_not_mistaken_for_others(client_of, path):
+    for other in ("/files/secret/../b/", "/files/b/", "/files//b/"):
+        client_of().get(other)
+
+    assert client_of().get(path).json()["path"] == path.removeprefix("/files/")
 
 
 def test_other_methods_are_left_alone(client_of):
@@ -281,7 +391,7 @@ def test_other_methods_are_left_alone(client_of):
     assert client.post("/own/").content != client.post("/own/").content
 
 
-@pytest.mark.parametrize("kind", ["status", "cookie", "no-store", "stream"])
+@pytest.mark.parametrize("kind", ["status", "cookie", "no-store", "stream", "vary", "csrf"])
 def test_what_is_not_kept(client_of, kind):
     assert not is_kept(client_of(), f"/unkept/{kind}/")
 
@@ -327,7 +437,19 @@ def test_a_public_page_without_models(kind):
 
 
 @pytest.mark.parametrize(
-    "kind", ["session", "user", "csrf", "nonce", "status", "cookie", "vary", "private"]
+    "kind",
+    [
+        "session",
+        "user",
+        "csrf",
+        "nonce",
+        "status",
+        "cookie",
+        "vary",
+        "private",
+        "encoded",
+        "messages",
+    ],
 )
 def test_a_page_that_is_made_for_one_visitor_is_not_kept(kind):
     assert not is_kept(Client(), f"/page/{kind}/")
@@ -337,10 +459,11 @@ def test_a_visitor_who_is_known_gets_a_page_of_their_own(client_of):
     kept = Client().get("/page/").content
     signed_in = client_of("ada")
     with_token = Client(headers={"Authorization": "Token x"})
-    with_form = Client()
+    with_form, with_message = Client(), Client()
     with_form.cookies["csrftoken"] = "x" * 32
+    with_message.cookies["messages"] = "x"
 
-    for client in (signed_in, with_token, with_form):
+    for client in (signed_in, with_token, with_form, with_message):
         assert client.get("/page/").content != kept
         assert not is_kept(client, "/page/")
     assert Client().get("/page/").content == kept

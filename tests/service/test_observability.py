@@ -1,0 +1,336 @@
+"""Every line is JSON, every count is right, and probes tell the truth, whatever happens."""
+
+import collections
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ..running import Service, descendants, wait_for
+from .conftest import PRODUCTION
+
+pytestmark = [pytest.mark.network, pytest.mark.server]
+
+TROUBLE = """
+import asyncio, os, sys, threading, time, warnings
+from django.http import HttpResponse, StreamingHttpResponse
+from django.urls import path
+from {package}.runtime.logging import get_current_user_id, in_context, log_event
+from {package}.urls import urlpatterns as own
+
+
+def log(request):
+    time.sleep(float(request.GET.get("seconds", 0)))
+    log_event("seen", {{"id": request.headers["X-Request-ID"]}})
+    return HttpResponse()
+
+
+async def log_async(request):
+    await asyncio.sleep(0.01)
+    log_event("seen", {{"id": request.headers["X-Request-ID"]}})
+    return HttpResponse()
+
+
+def stream(request):
+    def parts():
+        for number in range(3):
+            log_event("part", {{"id": request.headers["X-Request-ID"]}})
+            yield str(number)
+    return StreamingHttpResponse(parts())
+
+
+def fail(request):
+    raise ValueError("on purpose")
+
+
+def noise(request):
+    print("printed", 1)
+    sys.stderr.write("to stderr\\n")
+    warnings.warn("careful")
+    thread = threading.Thread(target=in_context(lambda: 1 / 0), name="helper")
+    thread.start()
+    thread.join()
+    log_event("secrets", {{"headers": request.headers, "password": "hush"}})
+    return HttpResponse()
+
+
+def sleep(request):
+    time.sleep(float(request.GET["seconds"]))
+    return HttpResponse()
+
+
+urlpatterns = [*own] + [
+    path(f"trouble/{{view.__name__}}/", view)
+    for view in (log, log_async, stream, fail, noise, sleep)
+]
+"""
+
+
+@pytest.fixture
+def trouble(project, tmp_path):
+    """Return a copy of the project with views that cause trouble."""
+    copy = project.copy(tmp_path)
+    (copy.path / "trouble.py").write_text(TROUBLE.format(package=copy.slug))
+    (copy.path / "trouble_settings.py").write_text(
+        f"from {copy.slug}.settings import *\nROOT_URLCONF = 'trouble'\n"
+    )
+    return copy
+
+
+@pytest.fixture
+def start(trouble, tmp_path, redis_url, request):
+    """Return a function that serves it."""
+    environment = {
+        **PRODUCTION,
+        "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
+        "REDIS_URL": redis_url,
+        "CACHE_KEY_PREFIX": re.sub(r"\W", "-", request.node.name),
+        "DJANGO_SETTINGS_MODULE": "trouble_settings",
+    }
+    python = trouble.path / ".venv/bin/python"
+    trouble.run(python, "manage.py", "migrate", "--verbosity=0", **environment)
+    trouble.run(python, "manage.py", "load_blogs", **environment)
+    trouble.run(python, "manage.py", "collectstatic", "--noinput", **environment)
+
+    def start(*options, **more):
+        command = [python, "-m", "gunicorn", *options]
+        return Service(command, trouble.path, tmp_path / "service.log", **environment | more)
+
+    return start
+
+
+def json_lines(text):
+    """Return the lines, each of which has to be an object with what every line has."""
+    lines = [json.loads(line) for line in text.splitlines()]
+    for line in lines:
+        assert line.keys() >= {"timestamp", "severity", "message"}, line
+    return lines
+
+
+def send(port, data, read=True):
+    """Send bytes as they are, and return the answer's."""
+    with socket.create_connection(("127.0.0.1", port), 20) as client:
+        client.sendall(data)
+        return client.makefile("rb").read() if read else b""
+
+
+def workers(service):
+    return descendants(service.process.pid)
+
+
+def test_every_line_is_json_whatever_happens(start):
+    with start("--timeout=3", THROTTLE_BLOG_LIMIT="3/hour", STUCK_SECONDS="1") as service:
+        port = service.port
+        for path in ("/", "/api/blogs/", "/nowhere", "/api/blogs/999/", "/trouble/noise/"):
+            service.get(path, X_Request_ID="12345678")
+        assert service.get("/trouble/fail/", X_Request_ID="failing-1").status == 500
+        assert service.get("/trouble/stream/", X_Request_ID="streaming").body == "012"
+        assert [service.get("/api/blogs/").status for _ in range(3)][-1] == 429
+        service.get("/", Host="evil.example.com")
+        for data in (
+            b"GET / HTTP/9.9\r\n\r\n",
+            b"nonsense\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nBad Header\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * 70_000 + b"\r\n\r\n",
+            b"\x16\x03\x01\x00\x01",  # TLS
+        ):
+            with contextlib.suppress(OSError):
+                send(port, data)
+        send(port, b"GET /trouble/stream/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", read=False)
+        send(port, b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nab", read=False)
+        send(port, b"GET /trouble/noise/?a=\xff\xfe HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                   b"X-Request-ID: short\r\nConnection: close\r\n\r\n")  # fmt: skip
+        before = workers(service)
+        os.kill(before[0], signal.SIGKILL)
+        wait_for(lambda: len(workers(service)) == 2 and workers(service) != before, "a new worker")
+        os.kill(before[1], signal.SIGABRT)  # what gunicorn sends to a worker that hangs
+        wait_for(lambda: before[1] not in workers(service), "the worker to end")
+        service.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "Hang up" in service.log.read_text(), "the reload")
+        wait_for(lambda: service.is_ready() and len(workers(service)) == 2, "new workers")
+        # All threads of both workers wait for too long.
+        with ThreadPoolExecutor(16) as pool:
+            for _ in range(16):
+                pool.submit(service.get, "/trouble/sleep/?seconds=8")
+            wait_for(lambda: "worker_stuck" in service.log.read_text(), "a worker to give up")
+        wait_for(lambda: service.get("/").status == 200, "the replacement to serve")
+
+    lines = json_lines(service.log.read_text())
+    by_request = collections.defaultdict(list)
+    for line in lines:
+        by_request[line.get("request_id")].append(line)
+    assert "hush" not in str(lines)
+    noise = {line["message"] for line in by_request["12345678"]}
+    assert noise >= {"printed 1", "to stderr", "Uncaught ZeroDivisionError in thread helper"}
+    failure, access = by_request["failing-1"]
+    assert failure["exception.message"] == "on purpose"
+    assert (access["http.response.status_code"], access["url.path"]) == (500, "/trouble/fail/")
+    assert len([line for line in by_request["streaming"] if line.get("ev") == "part"]) == 3
+    events = {line.get("ev") for line in lines}
+    assert events >= {"started", "stopped", "throttled", "thread_stuck", "worker_stuck"}
+    stuck = next(line for line in lines if line.get("ev") == "thread_stuck")
+    assert "trouble.py" in stuck["data"]["stack"]
+
+
+FAILURES = {
+    "a wrong setting": {"THROTTLE_BLOG_LIMIT": "10/parsec"},
+    "no secret": {"SECRET_KEY": ""},
+    "no static files": {"DJANGO_SETTINGS_MODULE": "no_static"},
+    "a view that does not import": {"DJANGO_SETTINGS_MODULE": "no_views"},
+    "settings that do not parse": {"DJANGO_SETTINGS_MODULE": "no_settings"},
+    "a busy port": {"PORT": "busy"},
+    "a busy operations port": {"OPS_PORT": "busy"},
+    "an extra that is missing": {"SENTRY_DSN": "http://key@127.0.0.1/1"},
+}
+
+
+@pytest.mark.parametrize("environment", FAILURES.values(), ids=FAILURES)
+def test_a_start_that_fails_says_so_in_json(start, trouble, environment):
+    own = f"from {trouble.slug}.settings import *\n"
+    for name, text in {
+        "no_static": own + "STATIC_ROOT = BASE_DIR / 'nowhere'\n",
+        "no_views": own + "ROOT_URLCONF = 'broken_urls'\n",
+        "no_settings": "DEBUG = (\n",
+        "broken_urls": "import nothing_of_that_name\n",
+    }.items():
+        (trouble.path / f"{name}.py").write_text(text)
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        busy = str(taken.getsockname()[1])
+        service = start(**{k: busy if v == "busy" else v for k, v in environment.items()})
+        assert service.process.wait(60) != 0
+
+    lines = json_lines(service.log.read_text())
+    assert {line["severity"] for line in lines} & {"ERROR", "CRITICAL"}
+
+
+def test_a_migration_job_writes_json(start, trouble, tmp_path):
+    environment = {**PRODUCTION, "DATABASE_URL": f"sqlite:///{tmp_path}/new.sqlite3"}
+    command = [trouble.path / ".venv/bin/python", "manage.py", "migrate", "--verbosity=0"]
+    lines = json_lines(trouble.run(*command, **environment))
+    assert [(line["ev"], line["data"]["outcome"]) for line in lines] == [
+        ("command_finished", "succeeded")
+    ]
+    assert re.fullmatch("[0-9a-f]{32}", lines[0]["run_id"])
+
+    wrong = {**environment, "DATABASE_URL": "postgres://service@127.0.0.1:1/x"}
+    with pytest.raises(AssertionError) as failure:
+        trouble.run(*command, **wrong)
+    lines = json_lines(str(failure.value).partition("\n")[2])
+    assert [line["data"]["outcome"] for line in lines if "ev" in line] == ["failed"]
+    assert "OperationalError" in lines[-1]["exception.type"]
+
+
+@pytest.mark.parametrize("worker", ["sync", "gthread"])
+def test_no_request_is_logged_with_the_id_of_another(start, worker):
+    """2000 requests, 32 at a time, of sync, async and streaming views."""
+    with start(f"--worker-class={worker}", WEB_CONCURRENCY="2") as service:
+        names = ["log", "log_async", "stream"]
+
+        def ask(number):
+            path = f"/trouble/{names[number % 3]}/"
+            answer = service.get(path, X_Request_ID=f"request-{number}")
+            return answer.status, answer.headers["X-Request-ID"]
+
+        with ThreadPoolExecutor(32) as pool:
+            answers = list(pool.map(ask, range(2000)))
+
+    assert answers == [(200, f"request-{number}") for number in range(2000)]
+    lines = json_lines(service.log.read_text())
+    events = [line for line in lines if line.get("ev") in {"seen", "part"}]
+    assert len(events) == 667 + 667 + 666 * 3
+    assert [line for line in events if line["request_id"] != line["data"]["id"]] == []
+    access = [line["request_id"] for line in lines if line["logger"] == "gunicorn.access"]
+    assert sorted(access) == sorted(f"request-{number}" for number in range(2000))
+
+
+def counted(service):
+    """Return how often the view was counted, over all workers."""
+    pattern = r'^http_server_request_duration_seconds_count\{.*route="trouble/log/".*\} (.*)$'
+    found = re.findall(pattern, service.probe("metrics").body, re.MULTILINE)
+    return sum(float(number) for number in found)
+
+
+def test_counters_are_right_across_restarts(start, tmp_path):
+    metrics = tmp_path / "metrics"
+    metrics.mkdir()
+    files = {"PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    with start(WEB_CONCURRENCY="4", **files) as service:
+        sent = 0
+
+        def ask(times):
+            nonlocal sent
+            with ThreadPoolExecutor(8) as pool:
+                found = list(
+                    pool.map(
+                        lambda n: service.get("/trouble/log/", X_Request_ID="12345678").status,
+                        range(times),
+                    )
+                )
+            sent += times
+            assert set(found) == {200}
+
+        ask(400)
+        for number in (signal.SIGKILL, signal.SIGTERM) * 4:
+            victim = workers(service)[0]
+            os.kill(victim, number)
+            wait_for(
+                lambda victim=victim: (
+                    victim not in workers(service)
+                    and len(workers(service)) == 4
+                    and service.is_ready()
+                ),
+                "a new worker",
+            )
+            time.sleep(0.2)  # so that the listener's queue is the new worker's
+            ask(100)
+        before = set(workers(service))
+        service.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: not before & set(workers(service)), "the old workers to end")
+        wait_for(lambda: service.is_ready() and len(workers(service)) == 4, "the new workers")
+        ask(400)
+        assert counted(service) == sent
+        active = re.search(
+            r"^http_server_active_requests (.*)$", service.probe("metrics").body, re.MULTILINE
+        )
+        assert active
+        assert float(active[1]) == 0
+        slots = {path.stem.rpartition("_")[2] for path in metrics.iterdir()}
+        assert len(slots) <= 9  # four workers, four of the reload, the arbiter
+
+
+def test_probes_answer_while_every_thread_is_busy(start):
+    with start(WEB_CONCURRENCY="1", WEB_THREADS="2") as service, ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(service.get, "/trouble/sleep/?seconds=2") for _ in range(6)]
+        wait_for(
+            lambda: "http_server_active_requests 2.0" in service.probe("metrics").body,
+            "both threads to be busy",
+        )
+        while not all(one.done() for one in asked):
+            assert service.probe("livez").status == 200
+            assert service.probe("readyz").status == 200
+        assert {one.result().status for one in asked} == {200}
+
+
+def test_draining_is_seen_and_what_is_under_way_ends_well(start):
+    with start() as service, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(service.get, "/trouble/sleep/?seconds=3")
+        wait_for(
+            lambda: "http_server_active_requests 1.0" in service.probe("metrics").body,
+            "the request",
+        )
+        statuses = set()
+
+        def draining():
+            with contextlib.suppress(OSError):
+                statuses.add(service.probe("readyz").status)
+            return 503 in statuses
+
+        service.process.terminate()
+        wait_for(draining, "readiness to say so")
+        assert asked.result().status == 200
