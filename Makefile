@@ -11,7 +11,7 @@ GO_INSTALL = GOBIN=$(CURDIR)/.tools/bin GOFLAGS=-modcacherw CGO_ENABLED=0 $(GO) 
 # Tests and the demo find there what was fetched, after what the machine has.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 
-.PHONY: help demo test test-fast lint bench bench-cache bench-outage bench-scale bench-throttle clean
+.PHONY: help demo test test-fast lint bench bench-cache bench-outage bench-scale bench-logging bench-throttle clean
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ bench-outage: .venv/dev ## Measure outages of Redis under load; three minutes
 
 bench-scale: .venv/dev ## Measure invalidation with a million results in Redis; two minutes
 	.venv/bin/python -m bench.scale
+
+bench-logging: .venv/dev ## Measure logging by the record and by the request; two minutes
+	.venv/bin/python -m bench.logging
 
 bench-throttle: .venv/dev ## Measure throttles against the alternatives; several minutes
 	$(UV) pip install --quiet --python .venv --group bench

@@ -15,7 +15,7 @@ def main() -> None:
     ):
         python = project.path / ".venv/bin/python"
         environment["DJANGO_SETTINGS_MODULE"] = f"{project.slug}.settings"
-        text = run([python, ROOT / "bench/scale_service.py"], project.path, **environment)
+        text = run([python, ROOT / "bench/inside/scale_service.py"], project.path, **environment)
     print(text)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "scale.md").write_text(text, encoding="utf-8")

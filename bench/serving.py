@@ -22,7 +22,7 @@ def installed(folder: Path) -> Iterator[tuple[BakedProject, RedisServer, dict[st
     redis.start()
     environment = {
         "BENCH_PACKAGE": project.slug,
-        "PYTHONPATH": f"{ROOT / 'bench'}{os.pathsep}{project.path}",
+        "PYTHONPATH": f"{ROOT / 'bench' / 'inside'}{os.pathsep}{project.path}",
         "REDIS_URL": redis.url,
         "NUM_PROXIES": "1",
         "DEBUG": "true",

@@ -138,7 +138,11 @@ def main() -> None:
         run([uv, "pip", "install", "--python", python, "limits==5.8.0"], cwd=folder)
         with one_core(redis.process.pid):
             figures = json.loads(
-                run([python, ROOT / "bench/throttle_service.py"], cwd=project.path, **environment)
+                run(
+                    [python, ROOT / "bench/inside/throttle_service.py"],
+                    cwd=project.path,
+                    **environment,
+                )
             )
         environment["DJANGO_SETTINGS_MODULE"] = "throttle_service"
         rows = over_admission(project, environment, folder)

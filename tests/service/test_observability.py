@@ -10,7 +10,10 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import promql_parser
 import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from ..running import Service, descendants, wait_for
 from .conftest import PRODUCTION
@@ -334,3 +337,48 @@ def test_draining_is_seen_and_what_is_under_way_ends_well(start):
         service.process.terminate()
         wait_for(draining, "readiness to say so")
         assert asked.result().status == 200
+
+
+def queries(project):
+    """Return the expressions of the alert rules and of the dashboard."""
+    files = project.path / "helm/web/files"
+    rules = yaml.safe_load((files / "alerts.yaml").read_text())["groups"]
+    panels = json.loads((files / "dashboard.json").read_text())["panels"]
+    return [rule["expr"] for group in rules for rule in group["rules"]] + [
+        target["expr"] for panel in panels for target in panel["targets"]
+    ]
+
+
+def test_every_alert_and_panel_asks_for_what_there_is(start, trouble):
+    with start(THROTTLE_BLOG_LIMIT="2/hour") as service:
+        for path in ["/api/blogs/"] * 3 + ["/trouble/fail/"]:
+            service.get(path)
+        samples = [
+            sample
+            for family in text_string_to_metric_families(service.probe("metrics").body)
+            for sample in family.samples
+        ]
+
+    labels = {sample.name: set(sample.labels) for sample in samples}
+    found = queries(trouble)
+    assert len(found) > 15
+    for query in found:
+        promql_parser.parse(query)
+        names = set(re.findall(r"\b(?:http_server|throttle|cache|redis|log)_[a-z_]+", query))
+        assert names
+        assert names <= set(labels), query
+        asked = set(re.findall(r"(\w+)(?:=~|!=|!~|=)\"", query))
+        asked |= {
+            name for group in re.findall(r"by \(([^)]*)\)", query) for name in group.split(", ")
+        }
+        for name in names:
+            assert asked <= labels[name], (query, name)
+
+
+def test_every_alert_has_a_runbook(trouble):
+    rules = yaml.safe_load((trouble.path / "helm/web/files/alerts.yaml").read_text())["groups"]
+    headings = re.findall(r"^### (.*)$", (trouble.path / "docs/logging.md").read_text(), re.M)
+    for rule in rules[0]["rules"]:
+        path, _, anchor = rule["annotations"]["runbook"].partition("#")
+        assert path == "docs/logging.md"
+        assert anchor in {heading.lower() for heading in headings}

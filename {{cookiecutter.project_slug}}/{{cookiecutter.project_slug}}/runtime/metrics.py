@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 
 from django.http import HttpRequest, HttpResponse
@@ -45,6 +46,9 @@ REQUEST_DURATION = Histogram(
 )
 ACTIVE_REQUESTS = Gauge(
     "http_server_active_requests", "Requests being served now.", multiprocess_mode="livesum"
+)
+REQUEST_THREADS = Gauge(
+    "http_server_request_threads", "Threads that serve requests.", multiprocess_mode="livesum"
 )
 REDIS_CIRCUIT_OPEN = Gauge(
     "redis_circuit_open",
@@ -89,12 +93,15 @@ class MetricsMiddleware:
         finally:
             busy_since.pop(thread, None)
         match = request.resolver_match
-        REQUEST_DURATION.labels(
-            method=request.method if request.method in _METHODS else "other",
-            route=match.route if match else "unmatched",
-            status=response.status_code,
-        ).observe(time.perf_counter() - start)
+        method = request.method if request.method in _METHODS else "other"
+        route = match.route if match else "unmatched"
+        _duration(method, route, response.status_code).observe(time.perf_counter() - start)
         return response
+
+
+@cache
+def _duration(method: str, route: str, status: int) -> Histogram:
+    return REQUEST_DURATION.labels(method, route, status)
 
 
 class _Collector(MultiProcessCollector):

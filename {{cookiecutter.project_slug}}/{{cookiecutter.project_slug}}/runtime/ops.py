@@ -20,7 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from .health import readiness
 from .logging import log_event
-from .metrics import busy_since, exposition
+from .metrics import REQUEST_THREADS, busy_since, exposition
 
 logger = logging.getLogger(__name__)
 EXIT_STUCK = 70
@@ -91,6 +91,7 @@ def start(host: str, port: int, *, draining: Callable[[], bool]) -> None:
     Raises:
         OSError: the port is taken by someone else.
     """
+    REQUEST_THREADS.set(settings.WEB_THREADS)
     server = _Server(host, port, draining)
     threading.Thread(target=server.serve_forever, name="ops", daemon=True).start()
     threading.Thread(target=_watch, args=(draining,), name="watchdog", daemon=True).start()

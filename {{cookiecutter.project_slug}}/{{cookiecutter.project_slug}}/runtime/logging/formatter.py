@@ -28,14 +28,21 @@ class JsonFormatter(BaseJsonFormatter):
     """
 
     def __init__(self, service: str, version: str, names: Mapping[str, str] | None = None) -> None:
-        super().__init__(json_default=text, json_ensure_ascii=False)
+        super().__init__()
+        # Made once: json.dumps makes one for each call that asks for something of its own.
+        self._encode = json.JSONEncoder(default=text, ensure_ascii=False).encode
+        self._second = (0, "")
         self._static = {"service": service, "version": version}
         self._names = dict(names or {})
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; a record that cannot be formatted becomes a line that says so."""
         try:
-            return super().format(record)
+            # What the base class does, without what add_fields does not need.
+            record.message = "" if isinstance(record.msg, dict) else record.getMessage()
+            log_data: dict[str, Any] = {}
+            self.add_fields(log_data, record, {})
+            return self.serialize_log_record(log_data)
         except Exception as error:  # a log line must not break the request that wrote it
             fields = self._fields(record, text(record.msg))
             fields["logging_error"] = f"{type(error).__name__}: {text(error, 500)}"
@@ -47,6 +54,9 @@ class JsonFormatter(BaseJsonFormatter):
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
     ) -> None:
         log_data.update(self._fields(record, record.message))
+        if fields := record.__dict__.get("fields"):  # of gunicorn.Logger, which has made them plain
+            log_data.update(fields)
+            return
         if user_id := get_current_user_id():
             log_data["uid"] = plain(user_id)
         if record.exc_info and record.exc_info[1] is not None:
@@ -65,9 +75,6 @@ class JsonFormatter(BaseJsonFormatter):
             # What a record brings along must not take the place of what every line has.
             log_data[f"extra.{name}" if name in log_data else name] = plain(value, name)
 
-    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is logging's
-        return ""  # add_fields has it in three fields
-
     def serialize_log_record(self, log_data: dict[str, Any]) -> str:
         if self._names:
             names = self._names
@@ -76,7 +83,7 @@ class JsonFormatter(BaseJsonFormatter):
         return line if len(line) <= MAX_BYTES // 4 else self._bounded(line, log_data)
 
     def _encoded(self, log_data: dict[str, Any]) -> str:
-        line: str = self.jsonify_log_record(log_data)
+        line = self._encode(log_data)
         # A lone surrogate is no UTF-8, and would be lost with its line when that is written.
         return line.encode("utf-8", "backslashreplace").decode() if not line.isascii() else line
 
@@ -94,24 +101,24 @@ class JsonFormatter(BaseJsonFormatter):
         return line
 
     def _fields(self, record: logging.LogRecord, message: str) -> dict[str, Any]:
-        timestamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        second = int(record.created)
+        if second != self._second[0]:
+            self._second = (second, datetime.fromtimestamp(second, UTC).isoformat()[:19])
         fields = {
-            "timestamp": f"{timestamp[:-6]}Z",
+            "timestamp": f"{self._second[1]}.{int(record.msecs):03d}Z",
             "severity": record.levelname,
             "logger": record.name,
             "message": text(message),
             **self._static,
         }
         now = current.get()
+        if now.request_id:
+            fields["request_id"] = now.request_id
+        if now.run_id:
+            fields["run_id"] = now.run_id
         trace_id, span_id = context.span_ids() or (now.trace_id, now.span_id)
-        for name, value in (
-            ("request_id", now.request_id),
-            ("run_id", now.run_id),
-            ("trace_id", trace_id),
-            ("span_id", span_id),
-        ):
-            if value:
-                fields[name] = value
+        if trace_id and span_id:
+            fields["trace_id"], fields["span_id"] = trace_id, span_id
         return fields
 
 

@@ -10,6 +10,7 @@ from gunicorn.glogging import Logger as GunicornLogger
 
 from ..throttling.identity import forwarded_address
 from .context import NONE, current
+from .values import plain, text
 
 
 class Logger(GunicornLogger):
@@ -29,21 +30,28 @@ class Logger(GunicornLogger):
         """Log one answered request, with OpenTelemetry's names for its fields."""
         if not self.access_log.isEnabledFor(logging.INFO):
             return
-        status = resp.status_code if hasattr(resp, "status_code") else 0
-        method, path = environ.get("REQUEST_METHOD"), environ.get("PATH_INFO")
+        method, path = environ.get("REQUEST_METHOD"), environ.get("PATH_INFO", "")
+        status = getattr(resp, "status_code", 0)
         fields = {
             "http.request.method": method,
-            "url.path": path,
+            "url.path": text(path),
             "http.response.status_code": status,
             "duration_ms": round(request_time.total_seconds() * 1000, 1),
             "http.response.body.size": getattr(resp, "sent", None),
             "client.address": str(forwarded_address(environ) or environ.get("REMOTE_ADDR", "")),
-            "user_agent.original": environ.get("HTTP_USER_AGENT"),
-            "uid": environ.get("log.uid") or None,
         }
-        extra = {name: value for name, value in fields.items() if value is not None}
+        if agent := environ.get("HTTP_USER_AGENT"):
+            fields["user_agent.original"] = text(agent)
+        if user := environ.get("log.uid"):
+            fields["uid"] = plain(user)
+        log = self.access_log
+        # Made here, since to look for the caller of each request's line takes longer than the rest.
+        record = logging.LogRecord(
+            log.name, logging.INFO, __file__, 0, "%s %s %s", (method, path, status), None
+        )
+        record.fields = fields
         token = current.set(environ.get("log.context", NONE))
         try:
-            self.access_log.info("%s %s %s", method, path, status, extra=extra)
+            log.handle(record)
         finally:
             current.reset(token)

@@ -10,13 +10,18 @@ import sys
 import tempfile
 import threading
 import time
+from functools import cache
 from typing import Any
+
+from prometheus_client import Counter
 
 from ..metrics import LOG_RECORDS, LOG_RECORDS_DROPPED
 from .context import current
 
+# Nobody reads these of a record, and to find them out costs system calls.
+logging.logProcesses = logging.logMultiprocessing = logging.logThreads = False
+
 PIPE_BUF = 4096  # up to here a write to a pipe is never mixed with another
-_lock_file: Any = None
 
 
 class LineHandler(logging.Handler):
@@ -46,7 +51,7 @@ class LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record's line, or queue it."""
-        LOG_RECORDS.labels(record.levelname).inc()
+        _counter(record.levelname).inc()
         line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
         if self._capacity:
             self._enqueue(line)
@@ -119,15 +124,17 @@ class LineHandler(logging.Handler):
             time.sleep(0.01)
 
 
+@cache
+def _counter(severity: str) -> Counter:
+    return LOG_RECORDS.labels(severity)
+
+
+@cache
 def _shared_lock() -> Any:
     """Return a file that this process and those that it forks can lock."""
-    global _lock_file
-    if _lock_file is None:
-        if hasattr(os, "memfd_create"):
-            _lock_file = os.memfd_create("log-lock")
-        else:
-            _lock_file = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process lives
-    return _lock_file
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("log-lock")
+    return tempfile.TemporaryFile()
 
 
 class Lines:

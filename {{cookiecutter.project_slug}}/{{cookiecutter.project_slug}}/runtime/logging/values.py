@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from enum import Enum
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from django.db.models import Manager, Model, QuerySet
@@ -92,7 +93,9 @@ def plain(value: Any, name: str = "", depth: int = 0) -> Any:
         wrapped = value.__dict__.get("_wrapped")
         return "<not loaded>" if wrapped is empty else plain(wrapped, name, depth)
     try:
-        return _structure(value, depth)
+        if kind is dict or kind is list:  # the usual, before all that has to be asked about
+            return _structure(value, depth)
+        return _single(value, depth)
     except RecursionError:
         return f"<{kind.__name__} that is too deep>"
     except Exception as error:  # the value's own code: an iterator, a property, a mapping
@@ -100,31 +103,27 @@ def plain(value: Any, name: str = "", depth: int = 0) -> Any:
 
 
 def _structure(value: Any, depth: int) -> Any:
-    if isinstance(value, Mapping | list | tuple | set | frozenset | deque):
-        if depth >= MAX_DEPTH:
-            return f"<{type(value).__name__} that is too deep>"
-        if isinstance(value, Mapping):
-            return _mapping(value, depth)
-        items = [plain(item, depth=depth + 1) for item in _first(value)]
-        return items if len(value) <= MAX_ITEMS else [*items, f"{len(value) - MAX_ITEMS} more"]
-    return _single(value, depth)
-
-
-def _mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-    found = {}
-    for key in _first(value):
-        name = text(key, 200)
-        found[name] = plain(value[key], name, depth + 1)
-    if len(value) > MAX_ITEMS:
-        found["..."] = f"{len(value) - MAX_ITEMS} more"
-    return found
-
-
-def _first(value: Iterable[Any]) -> list[Any]:
-    return [item for item, _ in zip(value, range(MAX_ITEMS), strict=False)]
+    if depth >= MAX_DEPTH:
+        return f"<{type(value).__name__} that is too deep>"
+    more = len(value) - MAX_ITEMS
+    first = islice(value, MAX_ITEMS) if more > 0 else value
+    if isinstance(value, dict | Mapping):  # in this order: a dict is found at once
+        found = {}
+        for key in first:
+            name = key if type(key) is str and len(key) < 200 else text(key, 200)
+            found[name] = plain(value[key], name, depth + 1)
+        if more > 0:
+            found["..."] = f"{more} more"
+        return found
+    items = [plain(item, "", depth + 1) for item in first]
+    if more > 0:
+        items.append(f"{more} more")
+    return items
 
 
 def _single(value: Any, depth: int) -> Any:
+    if isinstance(value, Mapping | list | tuple | set | frozenset | deque):
+        return _structure(value, depth)
     if isinstance(value, Enum):
         return plain(value.value, depth=depth + 1)
     if isinstance(value, datetime | date | time):

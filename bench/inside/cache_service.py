@@ -18,3 +18,5 @@ CACHES = {
     **globals()["CACHES"],
     "stock": {"BACKEND": DJANGO_CACHE, "LOCATION": globals()["REDIS_URL"], "KEY_PREFIX": "stock"},
 }
+_without = tuple(os.environ.get("BENCH_WITHOUT", "").split())
+MIDDLEWARE = [name for name in globals()["MIDDLEWARE"] if not name.endswith(_without or "!")]

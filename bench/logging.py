@@ -1,0 +1,88 @@
+"""What logging costs, by the record and by the request: `make bench-logging`."""
+
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.serving import RESULTS, Connection, installed, one_core, requests_per_second
+from tests.running import Service
+from tests.support import ROOT, run
+
+ROUNDS, SECONDS = 9, 1.0
+# Without what is measured, one by one; the last has nothing of it.
+VARIANTS = {
+    "as it is": {},
+    "without the access line": {"LOG_LEVEL_GUNICORN__ACCESS": "WARNING"},
+    "without access line and metrics": {
+        "LOG_LEVEL_GUNICORN__ACCESS": "WARNING",
+        "BENCH_WITHOUT": "MetricsMiddleware",
+    },
+    "without access line, metrics and context": {
+        "LOG_LEVEL_GUNICORN__ACCESS": "WARNING",
+        "BENCH_WITHOUT": "MetricsMiddleware RequestContextMiddleware",
+    },
+}
+
+
+def main() -> None:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        installed(Path(name)) as (project, redis, environment),
+    ):
+        folder = Path(name)
+        python = project.path / ".venv/bin/python"
+        uv = ROOT / ".tools" / "bin" / "uv"
+        uv_command = [uv if uv.exists() else "uv", "pip", "install", "--quiet"]
+        run([*uv_command, "--python", python, "structlog==25.5.0"], cwd=folder)
+        environment |= {
+            "DJANGO_SETTINGS_MODULE": "cache_service",
+            "WEB_CONCURRENCY": "1",
+            "WEB_THREADS": "1",
+        }
+        with one_core(redis.process.pid):
+            table = run(
+                [python, ROOT / "bench/inside/logging_service.py"],
+                project.path,
+                **environment | {"DJANGO_SETTINGS_MODULE": f"{project.slug}.settings"},
+            )
+            rates = per_request(project, environment | {"LOG_LEVEL": "INFO"}, folder)
+    base = rates["without access line, metrics and context"]
+    lines = [
+        table,
+        "",
+        "An empty view of Django REST framework, one worker with one thread on one core:",
+        "",
+        "| | requests/s | time of it that is gone |",
+        "|---|---|---|",
+        *(f"| {name} | {rate:.0f} | {1 - rate / base:.1%} |" for name, rate in rates.items()),
+    ]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "logging.md").write_text(text, encoding="utf-8")
+
+
+def per_request(project, environment: dict[str, str], folder: Path) -> dict[str, float]:
+    """Return the median rate of each variant, from interleaved rounds."""
+    gunicorn = [project.path / ".venv/bin/gunicorn", "cache_wsgi:application"]
+    services = {
+        name: Service(gunicorn, project.path, folder / f"{number}.log", **environment | more)
+        for number, (name, more) in enumerate(VARIANTS.items())
+    }
+    rates: dict[str, list[float]] = {name: [] for name in services}
+    for service in services.values():
+        service.__enter__()
+    connections = {name: Connection(service.port) for name, service in services.items()}
+    for number in range(ROUNDS + 1):
+        for name, connection in connections.items():
+            rate = requests_per_second(connection, "/empty/", SECONDS)
+            if number:  # the first only warms up
+                rates[name].append(rate)
+    for service in services.values():
+        service.stop()
+    return {name: statistics.median(found) for name, found in rates.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Traces and error reports arrive at a receiver, and their ids are in the log."""
+
+import gzip
+import http.server
+import shutil
+import threading
+
+import pytest
+
+from ..running import Service, wait_for
+from ..support import ROOT, run
+from .conftest import PRODUCTION
+
+pytestmark = [pytest.mark.network, pytest.mark.server]
+URLS = """
+from django.urls import path
+from {package}.urls import urlpatterns as own
+
+def fail(request):
+    raise ValueError("on purpose")
+
+urlpatterns = [*own, path("fail/", fail)]
+"""
+
+
+@pytest.fixture
+def receiver():
+    """Yield a server's address and what it was sent: paths and bodies."""
+    received: list[tuple[str, bytes]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            received.append((self.path, body))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            return
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever).start()
+    yield f"127.0.0.1:{server.server_address[1]}", received
+    server.shutdown()
+    server.server_close()
+
+
+def test_spans_and_errors_arrive_and_lines_have_the_trace(project, tmp_path, redis_url, receiver):
+    address, received = receiver
+    copy = project.copy(tmp_path)
+    uv = shutil.which("uv") or ROOT / ".tools" / "bin" / "uv"
+    run([uv, "sync", "--quiet", "--extra", "tracing", "--extra", "sentry"], cwd=copy.path)
+    (copy.path / "failing.py").write_text(URLS.format(package=copy.slug))
+    (copy.path / "failing_settings.py").write_text(
+        f"from {copy.slug}.settings import *\nROOT_URLCONF = 'failing'\n"
+    )
+    environment = {
+        **PRODUCTION,
+        "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
+        "REDIS_URL": redis_url,
+        "CACHE_KEY_PREFIX": "tracing",
+        "DJANGO_SETTINGS_MODULE": "failing_settings",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{address}",
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "SENTRY_DSN": f"http://key@{address}/1",
+    }
+    python = copy.path / ".venv/bin/python"
+    for command in (["migrate", "-v0"], ["load_blogs"], ["collectstatic", "--noinput"]):
+        copy.run(python, "manage.py", *command, **environment)
+    caller = "0af7651916cd43dd8448eb211c80319c"
+    with Service(
+        [python, "-m", "gunicorn"], copy.path, tmp_path / "service.log", **environment
+    ) as service:
+        answer = service.get("/api/blogs/", Traceparent=f"00-{caller}-b7ad6b7169203331-01")
+        assert service.get("/fail/").status == 500
+
+        def sent(path):
+            return b"".join(body for name, body in received if name.startswith(path))
+
+        wait_for(lambda: bytes.fromhex(caller) in sent("/v1/traces"), "the spans")
+        wait_for(lambda: b"on purpose" in sent("/api/1/"), "the error's report")
+        for part in (b"GET api/blogs/", b"SELECT", b"EVALSHA"):
+            wait_for(lambda part=part: part in sent("/v1/traces"), f"a span with {part!r}")
+
+    lines = [
+        line for line in service.lines() if line.get("request_id") == answer.headers["X-Request-ID"]
+    ]
+    assert lines
+    assert {line["trace_id"] for line in lines} == {caller}
+    assert b"SECRET_KEY" not in sent("/api/1/")
+
+
+def test_without_a_tracer_the_callers_trace_is_followed(serve, redis_url):
+    caller = "0af7651916cd43dd8448eb211c80319c"
+    with serve(REDIS_URL=redis_url) as service:
+        service.get("/", Traceparent=f"00-{caller}-b7ad6b7169203331-01")
+        for wrong in (f"00-{'0' * 32}-b7ad6b7169203331-01", "nonsense", f"ff-{caller}-1-01"):
+            service.get("/", Traceparent=wrong, X_Request_ID="is-wrong")
+
+    access = [line for line in service.lines() if line["logger"] == "gunicorn.access"]
+    assert (access[0]["trace_id"], access[0]["span_id"]) == (caller, "b7ad6b7169203331")
+    assert [line for line in access[1:] if "trace_id" in line] == []
