@@ -345,7 +345,7 @@ def test_the_migration_needs_nothing_of_its_own_release(render, name):
     weight = int(job["metadata"]["annotations"]["helm.sh/hook-weight"])
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert container["command"] == ["python", "manage.py", "migrate", "--noinput"]
+    assert container["command"] == ["python", "manage.py", "migrate", "--noinput", "--verbosity=0"]
     of_the_release = {
         key: item for key, item in objects.items() if key[0] in {"ConfigMap", "Secret"}
     }

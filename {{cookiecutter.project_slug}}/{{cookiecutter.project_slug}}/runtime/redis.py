@@ -21,6 +21,7 @@ from .metrics import REDIS_CIRCUIT_OPEN
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 PROBE_INTERVAL = 0.1  # seconds
+SETTLE_SECONDS = 0.25
 
 
 class CircuitBreaker(Retry):
@@ -41,6 +42,7 @@ class CircuitBreaker(Retry):
         # Counts them, for connections that were open before one.
         self.outages = 0
         self._pools: weakref.WeakSet[redis.ConnectionPool] = weakref.WeakSet()
+        REDIS_CIRCUIT_OPEN.labels(self._server).set(0)
         self.reset()
         os.register_at_fork(after_in_child=self.reset)
 
@@ -116,7 +118,7 @@ class CircuitBreaker(Retry):
                     self._recover(client)
                     # Another process may notice this late, and what it has to make up for concerns
                     # what this one would read.
-                    pause.wait(PROBE_INTERVAL + settings.REDIS_SOCKET_TIMEOUT)
+                    pause.wait(SETTLE_SECONDS)
                     self._recover(client)
                     self._open = False
                     self._recover(client)  # what came up while the last was under way

@@ -74,8 +74,8 @@ class LostInvalidations:
                     self._commands = {**lost, **self._commands}
                     self._overflown = self._overflown or overflown
                 raise
-        if lost:
-            logger.warning("Replayed %d invalidations that Redis had missed", len(lost))
+        if count := sum(command[0] == "EVAL" for command in lost):
+            logger.warning("Replayed %d invalidations that Redis had missed", count)
 
 
 def _ran(client: redis.Redis, commands: Iterable[tuple[Any, ...]]) -> bool:
