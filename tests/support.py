@@ -44,9 +44,17 @@ class BakedProject:
             for name in self.files()
         }
 
-    def copy(self, parent: Path) -> "BakedProject":
-        """Return a copy in another folder, for a test that changes it."""
-        return BakedProject(Path(shutil.copytree(self.path, parent / self.path.name)), self.answers)
+    def copy(self, parent: Path, *, shares_packages: bool = False) -> "BakedProject":
+        """Return a copy in another folder, for a test that changes it.
+
+        Installed packages take a few hundred megabytes: a test that leaves them as they are shares
+        them with the original.
+        """
+        ignored = shutil.ignore_patterns(*([".venv"] if shares_packages else []))
+        path = Path(shutil.copytree(self.path, parent / self.path.name, ignore=ignored))
+        if shares_packages:
+            (path / ".venv").symlink_to(self.path / ".venv")
+        return BakedProject(path, self.answers)
 
     def run(self, *command: str | Path, **environment: str) -> str:
         """Run a command in the service's folder; return its output, fail with it when it fails."""

@@ -1,14 +1,19 @@
 """Fixtures for all tests."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import pytest
 import redis
 from django.conf import settings
 from django.core.cache import caches
+from django.db import connections
 from rest_framework.test import APIClient
 
 from {{ cookiecutter.project_slug }}.runtime.throttling import decisions
+
+T = TypeVar("T")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,6 +44,23 @@ def set_rates(settings) -> Callable[..., None]:
         settings.REST_FRAMEWORK = framework
 
     return set_rates
+
+
+@pytest.fixture
+def elsewhere() -> Callable[[Callable[[], T]], T]:
+    """Return a function that calls another one in a thread, which has its own connections."""
+
+    def elsewhere(function: Callable[[], T]) -> T:
+        def call() -> T:
+            try:
+                return function()
+            finally:
+                connections.close_all()
+
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(call).result()
+
+    return elsewhere
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ urlpatterns = [*own] + [
 @pytest.fixture
 def trouble(project, tmp_path):
     """Return a copy of the project with views that cause trouble."""
-    copy = project.copy(tmp_path)
+    copy = project.copy(tmp_path, shares_packages=True)
     (copy.path / "trouble.py").write_text(TROUBLE.format(package=copy.slug))
     (copy.path / "trouble_settings.py").write_text(
         f"from {copy.slug}.settings import *\nROOT_URLCONF = 'trouble'\n"

@@ -83,7 +83,7 @@ def test_a_malformed_rate_stops_gunicorn_before_it_binds(serve, project, rate, t
 
 
 def test_a_scope_without_a_rate_stops_gunicorn_before_it_binds(project, tmp_path):
-    project = project.copy(tmp_path)
+    project = project.copy(tmp_path, shares_packages=True)
     views = project.path / project.slug / "blog" / "views.py"
     views.write_text(views.read_text().replace('"author_limit"', '"forgotten"'))
     log = tmp_path / "gunicorn.log"
