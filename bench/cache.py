@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.serving import RESULTS, Connection, installed, one_core, requests_per_second
+from bench.serving import Connection, installed, one_core, publish, requests_per_second
 from tests.running import Service
 from tests.support import run
 
@@ -63,9 +63,7 @@ def main() -> None:
         ),
     ]
     text = "\n".join(lines) + "\n"
-    print(text)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "cache.md").write_text(text, encoding="utf-8")
+    publish("cache.md", text)
 
 
 def measure(port: int) -> dict[str, list[float]]:

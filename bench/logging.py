@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.serving import RESULTS, Connection, installed, one_core, requests_per_second
+from bench.serving import Connection, installed, one_core, publish, requests_per_second
 from tests.running import Service
 from tests.support import ROOT, run
 
@@ -58,9 +58,7 @@ def main() -> None:
         *(f"| {name} | {rate:.0f} | {1 - rate / base:.1%} |" for name, rate in rates.items()),
     ]
     text = "\n".join(lines) + "\n"
-    print(text)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "logging.md").write_text(text, encoding="utf-8")
+    publish("logging.md", text)
 
 
 def per_request(project, environment: dict[str, str], folder: Path) -> dict[str, float]:

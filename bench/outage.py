@@ -11,16 +11,15 @@ import signal
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.serving import RESULTS, installed
+from bench.serving import RESULTS, installed, publish
 from tests.running import Service
 from tests.service.faults import FAULTS, World, observe
-from tests.service.load import Timed
+from tests.service.load import Background, Timed, timed
 from tests.support import run
 
 RATE, PHASE = 100, 8  # requests a second, seconds
@@ -41,25 +40,14 @@ class Read(NamedTuple):
     stale: bool
 
 
-class Drill:
+class Drill(Background):
     """Requests at a steady rate, and a blog that changes."""
 
     def __init__(self, service: Service, **header: str) -> None:
         self.answers: list[Timed] = []
         self.reads: list[Read] = []
         self._service, self._header = service, header
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=run) for run in (self._ask, self._change)]
-
-    def __enter__(self) -> "Drill":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(self._ask, self._change)
 
     def _ask(self) -> None:
         begun, number = time.monotonic(), 0
@@ -69,9 +57,7 @@ class Drill:
                 number += 1
 
     def _one(self) -> None:
-        started = time.monotonic()
-        status = self._service.get("/api/blogs/").status
-        self.answers.append(Timed(started, time.monotonic() - started, status))
+        self.answers.append(timed(self._service, "/api/blogs/"))
 
     def _change(self) -> None:
         number = 0
@@ -225,9 +211,7 @@ def main() -> None:
         *matrix,
     ]
     text = "\n".join(lines) + "\n"
-    print(text)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "outage.md").write_text(text, encoding="utf-8")
+    publish("outage.md", text)
     plot(phases, answers, RESULTS / "outage.svg")
 
 

@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.serving import RESULTS, installed
+from bench.serving import installed, publish
 from tests.support import ROOT, run
 
 
@@ -16,9 +16,7 @@ def main() -> None:
         python = project.path / ".venv/bin/python"
         environment["DJANGO_SETTINGS_MODULE"] = f"{project.slug}.settings"
         text = run([python, ROOT / "bench/inside/scale_service.py"], project.path, **environment)
-    print(text)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "scale.md").write_text(text, encoding="utf-8")
+    publish("scale.md", text)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,13 @@ from tests.support import ROOT, BakedProject, generate, run, template
 RESULTS = ROOT / "bench" / "results"
 
 
+def publish(name: str, text: str) -> None:
+    """Print a benchmark's table, and keep it among the results."""
+    print(text)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / name).write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def installed(folder: Path) -> Iterator[tuple[BakedProject, RedisServer, dict[str, str]]]:
     """Yield a generated service, installed and migrated, a Redis, and the environment for both."""

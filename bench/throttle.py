@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.serving import RESULTS, installed, one_core
+from bench.serving import RESULTS, installed, one_core, publish
 from tests.running import Service
 from tests.support import ROOT, run
 
@@ -173,11 +173,8 @@ def main() -> None:
         "|---|---|---|---|---|---|---|---|",
         *rows,
     ]
-    RESULTS.mkdir(exist_ok=True)
+    publish("throttle.md", "\n".join(lines) + "\n")
     plot(figures, RESULTS / "throttle.svg")
-    text = "\n".join(lines) + "\n"
-    (RESULTS / "throttle.md").write_text(text, encoding="utf-8")
-    print(text)
 
 
 if __name__ == "__main__":

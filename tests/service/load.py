@@ -2,7 +2,8 @@
 
 import threading
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Self
 
 from ..running import Service, wait_for
 
@@ -15,16 +16,17 @@ class Timed(NamedTuple):
     status: int
 
 
-class Load:
-    """Requests from several threads, one after the other in each, until told to end."""
+class Background:
+    """Functions that run in threads of their own while a `with` block lasts.
 
-    def __init__(self, service: Service, path: str, clients: int = 8, pause: float = 0.02) -> None:
-        self.answers: list[Timed] = []
-        self._service, self._path, self._pause = service, path, pause
+    Each has to end when `self._over` is set.
+    """
+
+    def __init__(self, *functions: Callable[[], None]) -> None:
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
+        self._threads = [threading.Thread(target=function) for function in functions]
 
-    def __enter__(self) -> "Load":
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
@@ -34,11 +36,25 @@ class Load:
         for thread in self._threads:
             thread.join()
 
+
+def timed(service: Service, path: str) -> Timed:
+    """Ask for a path, and take the time."""
+    started = time.monotonic()
+    status = service.get(path).status
+    return Timed(started, time.monotonic() - started, status)
+
+
+class Load(Background):
+    """Requests from several threads, one after the other in each, until told to end."""
+
+    def __init__(self, service: Service, path: str, clients: int = 8, pause: float = 0.02) -> None:
+        self.answers: list[Timed] = []
+        self._service, self._path, self._pause = service, path, pause
+        super().__init__(*[self._run] * clients)
+
     def _run(self) -> None:
         while not self._over.wait(self._pause):
-            started = time.monotonic()
-            status = self._service.get(self._path).status
-            self.answers.append(Timed(started, time.monotonic() - started, status))
+            self.answers.append(timed(self._service, self._path))
 
     def more(self, count: int) -> None:
         """Wait for more answers."""
