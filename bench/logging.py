@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.serving import Connection, installed, one_core, publish, requests_per_second
 from tests.running import Service
-from tests.support import ROOT, run
+from tests.support import ROOT, UV, run
 
 ROUNDS, SECONDS = 9, 1.0
 # Without what is measured, one by one; the last has nothing of it.
@@ -32,9 +32,7 @@ def main() -> None:
     ):
         folder = Path(name)
         python = project.path / ".venv/bin/python"
-        uv = ROOT / ".tools" / "bin" / "uv"
-        uv_command = [uv if uv.exists() else "uv", "pip", "install", "--quiet"]
-        run([*uv_command, "--python", python, "structlog==25.5.0"], cwd=folder)
+        run([UV, "pip", "install", "--quiet", "--python", python, "structlog==25.5.0"], cwd=folder)
         environment |= {
             "DJANGO_SETTINGS_MODULE": "cache_service",
             "WEB_CONCURRENCY": "1",

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.serving import RESULTS, installed, publish
+from bench.serving import RESULTS, installed, publish, pyplot
 from tests.running import Service
 from tests.service.faults import FAULTS, World, observe
 from tests.service.load import Background, Timed, timed
@@ -24,7 +24,6 @@ from tests.support import run
 
 RATE, PHASE = 100, 8  # requests a second, seconds
 WORKERS, THREADS, TIMEOUT = 2, 4, 0.05  # the default
-PASSWORD = "correct horse"
 SETTINGS = {
     "WEB_CONCURRENCY": str(WORKERS),
     "WEB_THREADS": str(THREADS),
@@ -119,17 +118,6 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-def sign_in(project, service: Service, environment: dict[str, str]) -> dict[str, str]:
-    """Make a superuser, once, and return a header with a token of theirs."""
-    python = project.path / ".venv/bin/python"
-    user = {"DJANGO_SUPERUSER_PASSWORD": PASSWORD, "DJANGO_SUPERUSER_USERNAME": "ada"}
-    command = [python, "manage.py", "createsuperuser", "--noinput", "--email=ada@example.com"]
-    run(command, project.path, **environment, **user)
-    credentials = {"username": "ada", "password": PASSWORD}
-    token = service.request("/api/token/", "POST", credentials).json()["token"]
-    return {"Authorization": f"Token {token}"}
-
-
 def faults(project, environment: dict[str, str], header: dict[str, str], folder: Path) -> list[str]:
     """Return a row for each fault."""
     rows = []
@@ -153,14 +141,8 @@ def faults(project, environment: dict[str, str], header: dict[str, str], folder:
 
 def plot(phases: list, answers: list[Timed], path: Path) -> None:
     """Draw each answer's time over the drill."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "bench"
-    import matplotlib.pyplot as plt
-
     begun = phases[0][1]
-    figure, axes = plt.subplots(figsize=(9, 3.5))
+    figure, axes = pyplot().subplots(figsize=(9, 3.5))
     axes.scatter(
         [answer.started - begun for answer in answers],
         [answer.duration * 1e3 for answer in answers],
@@ -189,7 +171,7 @@ def main() -> None:
             gunicorn = [project.path / ".venv/bin/gunicorn"]
             log = folder / "gunicorn.log"
             with Service(gunicorn, project.path, log, **environment) as service:
-                header = sign_in(project, service, environment)
+                header = project.sign_in(service, **environment)
                 rows, phases, answers = drill(service, redis, header)
             matrix = faults(project, environment, header, folder)
     lines = [

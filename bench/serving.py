@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.service.conftest import RedisServer
 from tests.support import ROOT, BakedProject, generate, run, template
@@ -98,3 +99,14 @@ def requests_per_second(connection: Connection, path: str, seconds: float, **hea
         assert status in {200, 304}, status
         count += 1
     return count / spent
+
+
+def pyplot() -> Any:
+    """Return matplotlib's interface, for SVG files that are the same for the same figures."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "bench"
+    import matplotlib.pyplot
+
+    return matplotlib.pyplot

@@ -7,7 +7,6 @@ window of `limits`, and this template's. Requests come over 32 connections to re
 import http.client
 import itertools
 import json
-import shutil
 import statistics
 import sys
 import tempfile
@@ -16,9 +15,9 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.serving import RESULTS, installed, one_core, publish
+from bench.serving import RESULTS, installed, one_core, publish, pyplot
 from tests.running import Service
-from tests.support import ROOT, run
+from tests.support import ROOT, UV, run
 
 RUNS, CONNECTIONS, PROCESSES = 10, 32, 4
 _addresses = (f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in itertools.count(1))
@@ -104,13 +103,7 @@ def over_admission(project, environment: dict[str, str], folder: Path) -> list[s
 
 def plot(figures: dict, path: Path) -> None:
     """Draw the cost of a check by rate."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "bench"
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 3.5))
+    figure, axes = pyplot().subplots(figsize=(7, 3.5))
     names = list(next(iter(figures.values())))
     for position, name in enumerate(names):
         axes.bar(
@@ -128,14 +121,13 @@ def plot(figures: dict, path: Path) -> None:
 
 
 def main() -> None:
-    uv = shutil.which("uv") or ROOT / ".tools" / "bin" / "uv"
     with (
         tempfile.TemporaryDirectory() as name,
         installed(Path(name)) as (project, redis, environment),
     ):
         folder = Path(name)
         python = project.path / ".venv/bin/python"
-        run([uv, "pip", "install", "--python", python, "limits==5.8.0"], cwd=folder)
+        run([UV, "pip", "install", "--python", python, "limits==5.8.0"], cwd=folder)
         with one_core(redis.process.pid):
             figures = json.loads(
                 run(

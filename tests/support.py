@@ -12,7 +12,10 @@ from pathlib import Path
 
 from cookiecutter.main import cookiecutter
 
+from .running import Service
+
 ROOT = Path(__file__).resolve().parents[1]
+UV = shutil.which("uv") or ROOT / ".tools" / "bin" / "uv"
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,15 @@ class BakedProject:
     def run(self, *command: str | Path, **environment: str) -> str:
         """Run a command in the service's folder; return its output, fail with it when it fails."""
         return run(command, cwd=self.path, **environment)
+
+    def sign_in(self, service: Service, **environment: str) -> dict[str, str]:
+        """Make a superuser in the installed service; return the header with a token of theirs."""
+        user = {"username": "ada", "password": "correct horse"}
+        variables = {f"DJANGO_SUPERUSER_{key.upper()}": value for key, value in user.items()}
+        command = ["manage.py", "createsuperuser", "--noinput", "--email=ada@example.com"]
+        self.run(self.path / ".venv/bin/python", *command, **environment, **variables)
+        token = service.request("/api/token/", "POST", user).json()["token"]
+        return {"Authorization": f"Token {token}"}
 
 
 def run(command: Sequence[str | Path], cwd: Path, **environment: str) -> str:

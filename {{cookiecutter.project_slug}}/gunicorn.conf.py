@@ -28,19 +28,10 @@ if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
 
 from {{ cookiecutter.project_slug }}.runtime.logging import boot
 
-if boot.wants_json("stdout"):
-    boot.start("{{ cookiecutter.__kubernetes_name }}", stream="stdout")
+boot.load_settings("{{ cookiecutter.__kubernetes_name }}", stream="stdout")
 
-import django
-from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
-
-try:
-    settings.SECRET_KEY  # noqa: B018 - the first access loads the settings
-except ImproperlyConfigured as error:
-    boot.fail(str(error))
-if settings.LOG_FORMAT != "json":
-    boot.stop()
+import django  # noqa: E402 - from here on, whatever fails is logged
+from django.conf import settings  # noqa: E402
 
 wsgi_app = "{{ cookiecutter.project_slug }}.wsgi:application"
 _ipv6 = ":" in settings.HOST

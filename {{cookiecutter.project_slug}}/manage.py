@@ -14,17 +14,9 @@ def main() -> None:
 
     from {{ cookiecutter.project_slug }}.runtime.logging import boot
 
-    if boot.wants_json("stderr"):
-        boot.start("{{ cookiecutter.__kubernetes_name }}", stream="stderr")
+    boot.load_settings("{{ cookiecutter.__kubernetes_name }}", stream="stderr")
 
-    from django.conf import settings
-    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
-
-    try:
-        settings.SECRET_KEY  # noqa: B018 - the first access loads the settings
-    except ImproperlyConfigured as error:
-        boot.fail(str(error))
 
     from {{ cookiecutter.project_slug }}.runtime.logging.commands import command_context
 

@@ -203,18 +203,7 @@ def serve(project, tmp_path):
         return project.run(".venv/bin/python", "manage.py", *arguments, **environment)
 
     def sign_in(service):
-        """Make a superuser and return the header with a token of theirs."""
-        credentials = {"username": "ada", "password": "correct horse"}
-        manage(
-            "createsuperuser",
-            "--noinput",
-            "--username=ada",
-            "--email=ada@example.com",
-            **start.environment,
-            DJANGO_SUPERUSER_PASSWORD=credentials["password"],
-        )
-        token = service.request("/api/token/", "POST", credentials).json()["token"]
-        return {"Authorization": f"Token {token}"}
+        return project.sign_in(service, **start.environment)
 
     start.sign_in = sign_in
     return start

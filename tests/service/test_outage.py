@@ -46,6 +46,7 @@ def test_an_outage_costs_at_most_one_timeout(serve, redis_server, number, closed
                 lambda: str(service.log.read_text()).count("answers again") == WORKERS,
                 "the circuits to close",
             )
+            closed_at = time.monotonic()
             load.answers.clear()
             load.more(50)
 
@@ -53,10 +54,15 @@ def test_an_outage_costs_at_most_one_timeout(serve, redis_server, number, closed
         assert set(statuses) <= ({200, 503} if closed else {200})
         assert statuses[503] > 100 if closed else statuses[200] == len(during)
         assert max(answer.duration for answer in during) < 2 * TIMEOUT
-        slow = [answer for answer in during if answer.duration > TIMEOUT * 0.9]
-        assert len(slow) <= WORKERS * THREADS
-        # The answers under way when the circuit closed may still be the outage's.
-        assert {answer.status for answer in load.answers[WORKERS * THREADS :]} == {200}
+        # As the service sees it: a client may also wait behind others, once for each worker.
+        durations = [line["duration_ms"] for line in service.lines() if "duration_ms" in line]
+        stalled = [duration for duration in durations if duration > TIMEOUT * 900]
+        assert len(stalled) <= WORKERS * THREADS
+        assert stalled or number == signal.SIGKILL
+        # What was under way when the circuits closed may still be the outage's.
+        after = [answer.status for answer in load.answers if answer.started > closed_at]
+        assert len(after) > 40
+        assert set(after) == {200}
 
 
 def test_a_denied_service_of_503_says_when_to_come_back(serve):

@@ -1,24 +1,20 @@
 """Two releases of a service share a Redis and a database while one replaces the other."""
 
-import shutil
-
 import pytest
 
 from ..running import Service, wait_for
-from ..support import ROOT, run
+from ..support import UV, run
 from .conftest import PRODUCTION
 
 pytestmark = [pytest.mark.network, pytest.mark.server]
-USER = {"username": "ada", "password": "correct horse"}
 
 
 @pytest.fixture
 def releases(project, tmp_path):
     """Return two projects: the second has another Django and another field of the blog."""
     old, new = project, project.copy(tmp_path)
-    uv = shutil.which("uv") or ROOT / ".tools" / "bin" / "uv"
     python = new.path / ".venv/bin/python"
-    run([uv, "pip", "install", "--quiet", "--python", python, "django==5.2.18"], cwd=new.path)
+    run([UV, "pip", "install", "--quiet", "--python", python, "django==5.2.18"], cwd=new.path)
     blog = new.path / new.slug / "blog"
     for name, before, after in (
         (
@@ -48,20 +44,13 @@ def test_neither_release_errs_or_answers_with_what_the_other_has_kept(
         python = release.path / ".venv/bin/python"
         for command in (["migrate"], ["load_blogs"], ["collectstatic", "--noinput"]):
             release.run(python, "manage.py", *command, **environment)
-    superuser = {
-        "DJANGO_SUPERUSER_USERNAME": USER["username"],
-        "DJANGO_SUPERUSER_PASSWORD": USER["password"],
-    }
-    command = ["manage.py", "createsuperuser", "--noinput", "--email=ada@example.com"]
-    releases[0].run(releases[0].path / ".venv/bin/python", *command, **environment, **superuser)
     old_log, new_log = tmp_path / "old.log", tmp_path / "new.log"
     gunicorns = [[release.path / ".venv/bin/python", "-m", "gunicorn"] for release in releases]
     with (
         Service(gunicorns[0], releases[0].path, old_log, **environment) as old,
         Service(gunicorns[1], releases[1].path, new_log, **environment) as new,
     ):
-        token = old.request("/api/token/", "POST", USER).json()["token"]
-        header = {"Authorization": f"Token {token}"}
+        header = releases[0].sign_in(old, **environment)
         for number in range(10):
             writer = (old, new)[number % 2]
             title = f"Written {number}"

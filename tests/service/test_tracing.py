@@ -2,13 +2,12 @@
 
 import gzip
 import http.server
-import shutil
 import threading
 
 import pytest
 
 from ..running import Service, wait_for
-from ..support import ROOT, run
+from ..support import UV, run
 from .conftest import PRODUCTION
 
 pytestmark = [pytest.mark.network, pytest.mark.server]
@@ -51,8 +50,7 @@ def receiver():
 def test_spans_and_errors_arrive_and_lines_have_the_trace(project, tmp_path, redis_url, receiver):
     address, received = receiver
     copy = project.copy(tmp_path)
-    uv = shutil.which("uv") or ROOT / ".tools" / "bin" / "uv"
-    run([uv, "sync", "--quiet", "--extra", "tracing", "--extra", "sentry"], cwd=copy.path)
+    run([UV, "sync", "--quiet", "--extra", "tracing", "--extra", "sentry"], cwd=copy.path)
     (copy.path / "failing.py").write_text(URLS.format(package=copy.slug))
     (copy.path / "failing_settings.py").write_text(
         f"from {copy.slug}.settings import *\nROOT_URLCONF = 'failing'\n"

@@ -62,7 +62,7 @@ THROTTLE_REQUESTS = Counter(
     " failed_open and failed_closed without its Redis.",
     ["scope", "outcome"],
 )
-CACHE_REQUESTS = Counter(
+_CACHE_REQUESTS = Counter(
     "cache_requests_total",
     "What was asked of a cache: hit, miss, collapsed (another request's computation was waited"
     " for), or bypass where it could not be used.",
@@ -102,6 +102,12 @@ class MetricsMiddleware:
 @cache
 def _duration(method: str, route: str, status: int) -> Histogram:
     return REQUEST_DURATION.labels(method, route, status)
+
+
+@cache
+def cache_requests(name: str, outcome: str) -> Counter:
+    """Return the counter of what was asked of a cache with this outcome."""
+    return _CACHE_REQUESTS.labels(name, outcome)
 
 
 class _Collector(MultiProcessCollector):

@@ -12,7 +12,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from .logging import log_event
-from .metrics import CACHE_REQUESTS
+from .metrics import cache_requests
 from .throttling.identity import client_address
 
 
@@ -26,7 +26,7 @@ def log_failed_login(request: HttpRequest | None = None, **kwargs: Any) -> None:
 @receiver(cache_read)
 def count_read(hit: bool, **kwargs: Any) -> None:
     """Count what cacheops was asked for."""
-    CACHE_REQUESTS.labels("cacheops", "hit" if hit else "miss").inc()
+    cache_requests("cacheops", "hit" if hit else "miss").inc()
 
 
 @receiver(connection_created)

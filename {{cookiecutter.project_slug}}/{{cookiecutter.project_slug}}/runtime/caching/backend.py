@@ -10,8 +10,8 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.redis import RedisCache as DjangoRedisCache
 from django.core.cache.backends.redis import RedisCacheClient
 
-from ..metrics import CACHE_REQUESTS
-from ..redis import circuit_breaker, connection_options, delete_by_prefix
+from ..metrics import cache_requests
+from ..redis import connection_options, delete_by_prefix, guard
 
 T = TypeVar("T")
 # What another release has pickled may be of a class that this one does not have.
@@ -25,7 +25,7 @@ class _Client(RedisCacheClient):
     def _redis(self) -> redis.Redis:
         django: Any = self
         pool = django._get_connection_pool(write=True)
-        return redis.Redis(connection_pool=circuit_breaker(django._servers[0]).guard(pool))
+        return redis.Redis(connection_pool=guard(django._servers[0], pool))
 
     def get_client(self, key: Any = None, *, write: bool = False) -> redis.Redis:
         return self._redis
@@ -60,7 +60,7 @@ class RedisCache(DjangoRedisCache):
             value = self._try(lambda: super(RedisCache, self).get(key, missing, version), missing)
         except UNREADABLE:
             value = missing
-        CACHE_REQUESTS.labels("default", "miss" if value is missing else "hit").inc()
+        cache_requests("default", "miss" if value is missing else "hit").inc()
         return default if value is missing else value
 
     def set(

@@ -10,12 +10,13 @@ import cacheops.redis
 import redis
 from redis.exceptions import NoScriptError
 
+from ..circuit_breaker import CircuitBreaker
 from ..redis import (
-    CircuitBreaker,
     circuit_breaker,
     client,
     connection_options,
     delete_by_prefix,
+    guard,
 )
 from .keys import UNKNOWN, Server, namespace, run_id_of
 
@@ -136,7 +137,7 @@ class CacheopsClient(redis.Redis):
         self: Any = super().from_url(
             url, redis_connect_func=on_connect, **connection_options(url), **kwargs
         )
-        breaker.guard(self.connection_pool)
+        guard(url, self.connection_pool)
         self.breaker, self.lost, self.scripts = breaker, lost, {}
 
         def recover(client: redis.Redis) -> None:

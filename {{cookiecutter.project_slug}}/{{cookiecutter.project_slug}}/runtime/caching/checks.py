@@ -24,7 +24,7 @@ def check_cached_views(**kwargs: Any) -> list[checks.CheckMessage]:
     site_wide: list[checks.CheckMessage] = [
         checks.Error(
             f"MIDDLEWARE has {name}, which would serve one user's page to another. Use public_page"
-            " and cached_response of runtime.caching.responses.",
+            " of runtime.caching.pages and cached_response of runtime.caching.responses.",
             id="caching.E002",
         )
         for name in settings.MIDDLEWARE

@@ -9,7 +9,28 @@ from .formatter import JsonFormatter
 from .handler import LineHandler, capture
 
 
-def wants_json(stream: str) -> bool:
+def load_settings(service: str, *, stream: str) -> None:
+    """Log from here on, and load Django's settings; end the process when they are wrong.
+
+    Args:
+        service: the name on every line.
+        stream: "stdout" or "stderr", whichever is the log's.
+    """
+    if _wants_json(stream):
+        start(service, stream=stream)
+
+    from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
+
+    try:
+        settings.SECRET_KEY  # noqa: B018 - the first access loads the settings
+    except ImproperlyConfigured as error:
+        fail(str(error))
+    if settings.LOG_FORMAT != "json":
+        _stop()
+
+
+def _wants_json(stream: str) -> bool:
     """Tell whether a process writes JSON to a stream: unless people read it.
 
     LOG_FORMAT says so, or, for a command's stderr, a terminal.
@@ -30,7 +51,7 @@ def start(service: str, *, stream: str) -> None:
     capture(stdout=stream == "stdout")
 
 
-def stop() -> None:
+def _stop() -> None:
     """Give the process its own output back: the settings say that people read it."""
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
     sys.excepthook = sys.__excepthook__

@@ -2,12 +2,13 @@ import copy
 import os
 import socketserver
 import threading
-import time
 
 import pytest
 import redis
 
-from ..redis import CircuitBreaker, circuit_breaker, client, connection_options, server_of
+from ..circuit_breaker import CircuitBreaker
+from ..redis import circuit_breaker, client, connection_options, server_of
+from .waiting import wait_for
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -67,13 +68,6 @@ def ping(server, settings):
     connection.close()
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_an_outage_costs_one_timeout_and_ends_by_itself(server, ping, caplog):
     breaker = circuit_breaker(server.url)
     assert ping()
@@ -108,7 +102,7 @@ def test_there_is_one_breaker_for_a_server(server):
 
 
 def test_an_error_reply_is_no_outage():
-    breaker = CircuitBreaker("redis://127.0.0.1:1")
+    breaker = CircuitBreaker("127.0.0.1:1", redis.Redis)
 
     def refuse():
         raise redis.ResponseError("OOM command not allowed")

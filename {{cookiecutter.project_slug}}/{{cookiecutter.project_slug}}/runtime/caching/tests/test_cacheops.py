@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 
 from ...redis import circuit_breaker, client
+from ...tests.waiting import wait_for
 from .. import cacheops, keys
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
@@ -27,13 +28,6 @@ def breaker():
     breaker = circuit_breaker(settings.CACHEOPS_REDIS_URL)
     yield breaker
     wait_for(lambda: not breaker.is_open)
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
 from ...throttling.throttles import ScopedRateThrottle
-from ..responses import cached_response, public_page
+from ..pages import public_page
+from ..responses import cached_response
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 calls = itertools.count()

@@ -12,6 +12,7 @@ from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
+from ...tests.waiting import wait_for
 from .. import store
 from ..store import Dependencies, Result, get_or_compute
 
@@ -22,13 +23,6 @@ GROUPS = Dependencies({"auth_group": [{}]}, 60)
 def names():
     groups: Any = Group.objects  # which cacheops gives a method
     return ",".join(groups.nocache().values_list("name", flat=True)).encode()
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_result_is_kept_until_something_it_depends_on_changes():
