@@ -97,22 +97,23 @@ def when_ready(server: Any) -> None:
 
 def pre_fork(server: Any, worker: Any) -> None:
     """Give the worker the first place that no other has."""
+    from {{ cookiecutter.project_slug }}.runtime.metrics import next_slot
+
     taken = {getattr(other, "slot", None) for other in server.WORKERS.values()}
     worker.slot = next(slot for slot in itertools.count(1) if slot not in taken)
-
-
-def post_fork(server: Any, worker: Any) -> None:
-    """Count in the files of the worker's place."""
-    from {{ cookiecutter.project_slug }}.runtime.metrics import enter_slot
-
-    enter_slot(f"worker-{worker.slot}")
+    next_slot(f"worker-{worker.slot}")
 
 
 def post_worker_init(worker: Any) -> None:
     """Answer probes from each worker."""
     from {{ cookiecutter.project_slug }}.runtime import ops
 
-    ops.start(settings.HOST, settings.OPS_PORT, draining=lambda: not worker.alive)
+    ops.start(
+        settings.HOST,
+        settings.OPS_PORT,
+        threads=worker.cfg.threads,
+        draining=lambda: not worker.alive,
+    )
 
 
 def on_exit(server: Any) -> None:

@@ -318,7 +318,8 @@ class Observation:
     Attributes:
         statuses: how many answers had each status.
         slowest: the longest answer in seconds.
-        stalled: answers that took nearly a socket's timeout or longer.
+        stalled: requests that took nearly a socket's timeout or longer in the service; a client
+            may also wait behind others.
         recovered: seconds from the fault's end until every answer came from the cache.
         seen: the titles that were read after one was changed during the fault.
     """
@@ -377,7 +378,7 @@ def observe(
     return Observation(
         dict(collections.Counter(answer.status for answer in load.answers)),
         max(durations),
-        sum(duration > timeout * 0.9 for duration in durations),
+        sum(line.get("duration_ms", 0) > timeout * 900 for line in service.lines()),
         recovered,
         seen,
     )

@@ -372,7 +372,8 @@ def test_every_alert_and_panel_asks_for_what_there_is(start, trouble):
             name for group in re.findall(r"by \(([^)]*)\)", query) for name in group.split(", ")
         }
         for name in names:
-            assert asked <= labels[name], (query, name)
+            # Prometheus adds where it has found them.
+            assert asked - {"namespace", "job", "pod"} <= labels[name], (query, name)
 
 
 def test_every_alert_has_a_runbook(trouble):

@@ -12,11 +12,14 @@ from .conftest import PRODUCTION
 
 pytestmark = [pytest.mark.network, pytest.mark.server]
 URLS = """
+import logging
 from django.urls import path
 from {package}.urls import urlpatterns as own
 
 def fail(request):
-    raise ValueError("on purpose")
+    url = "redis://user:hush@host/0"
+    logging.getLogger("shop").error("at %s", url, extra=dict(password="hush"))
+    raise ValueError("on purpose, at " + url)
 
 urlpatterns = [*own, path("fail/", fail)]
 """
@@ -89,6 +92,7 @@ def test_spans_and_errors_arrive_and_lines_have_the_trace(project, tmp_path, red
     assert lines
     assert {line["trace_id"] for line in lines} == {caller}
     assert b"SECRET_KEY" not in sent("/api/1/")
+    assert b"hush" not in sent("/api/1/")
 
 
 def test_without_a_tracer_the_callers_trace_is_followed(serve, redis_url):

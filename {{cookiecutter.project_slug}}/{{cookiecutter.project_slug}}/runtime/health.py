@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import redis
@@ -38,28 +39,39 @@ def readiness(*, draining: bool) -> tuple[bool, dict[str, Any]]:
 
 
 class BoundedCheck:
-    """Runs a check in a thread and waits no longer than CHECK_SECONDS; one at a time."""
+    """Runs a check in a thread and waits no longer than CHECK_SECONDS; one at a time, for all."""
 
     def __init__(self, check: Callable[[], str]) -> None:
         self._check = check
-        self._running = threading.Lock()
+        self._lock = threading.Lock()
+        self._running: Future[str] = Future()
+        self._running.set_result(UNREACHABLE)
 
     def run(self) -> str:
-        """Return the check's result, or "unreachable" while it takes too long."""
-        results: list[str] = []
-        if not self._running.acquire(blocking=False):
+        """Return the result of a check, begun already or now; "unreachable" if it takes too long.
+
+        Raises:
+            RuntimeError: no thread is to be had.
+        """
+        with self._lock:
+            if self._running.done():
+                begun: Future[str] = Future()
+                arguments = (begun,)
+                threading.Thread(
+                    target=self._complete, args=arguments, name="health", daemon=True
+                ).start()
+                self._running = begun
+            running = self._running
+        try:
+            return running.result(CHECK_SECONDS)
+        except TimeoutError:
             return UNREACHABLE
 
-        def run() -> None:
-            try:
-                results.append(self._check())
-            finally:
-                self._running.release()
-
-        thread = threading.Thread(target=run, name="health", daemon=True)
-        thread.start()
-        thread.join(CHECK_SECONDS)
-        return results[0] if results else UNREACHABLE
+    def _complete(self, begun: "Future[str]") -> None:
+        try:
+            begun.set_result(self._check())
+        except BaseException as error:
+            begun.set_exception(error)
 
 
 def _database() -> str:

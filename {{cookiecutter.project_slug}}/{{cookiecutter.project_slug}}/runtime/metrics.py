@@ -15,6 +15,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     generate_latest,
+    metrics,
     values,
 )
 from prometheus_client.metrics_core import Metric
@@ -29,13 +30,22 @@ class _Slot:
     """
 
     name = "arbiter"
+    of_the_next_fork = "arbiter"
 
 
-def enter_slot(name: str) -> None:
-    """Say which place this worker has taken; to be called in it, before it counts anything."""
-    _Slot.name = name
+def next_slot(name: str) -> None:
+    """Say which place the next process that this one forks will take."""
+    _Slot.of_the_next_fork = name
 
 
+def _enter_slot() -> None:
+    _Slot.name = _Slot.of_the_next_fork
+
+
+os.register_at_fork(after_in_child=_enter_slot)
+
+# A destructor may log, which counts, while its thread is counting: a plain lock would never open.
+values.Lock = metrics.Lock = threading.RLock  # type: ignore[attr-defined, assignment]
 if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
     values.ValueClass = values.MultiProcessValue(lambda: _Slot.name)
 
@@ -88,8 +98,7 @@ class MetricsMiddleware:
         thread = threading.get_ident()
         busy_since[thread] = time.monotonic()
         try:
-            with ACTIVE_REQUESTS.track_inprogress():
-                response = self.get_response(request)
+            response = _tracked(self.get_response, request)
         finally:
             busy_since.pop(thread, None)
         match = request.resolver_match
@@ -97,6 +106,30 @@ class MetricsMiddleware:
         route = match.route if match else "unmatched"
         _duration(method, route, response.status_code).observe(time.perf_counter() - start)
         return response
+
+
+def _tracked(
+    get_response: Callable[[HttpRequest], HttpResponse], request: HttpRequest
+) -> HttpResponse:
+    """Count a request as active until its body was sent, if that is made while it is sent."""
+    ACTIVE_REQUESTS.inc()
+    try:
+        response = get_response(request)
+    except BaseException:
+        ACTIVE_REQUESTS.dec()
+        raise
+    if not response.streaming:
+        ACTIVE_REQUESTS.dec()
+        return response
+    close = response.close
+
+    def closed() -> None:
+        response.close = close  # type: ignore[method-assign]
+        ACTIVE_REQUESTS.dec()
+        close()
+
+    response.close = closed  # type: ignore[method-assign]
+    return response
 
 
 @cache

@@ -14,20 +14,24 @@ import time
 import traceback
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 
 from django.conf import settings
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from .health import readiness
 from .logging import log_event
+from .logging.handler import drain
 from .metrics import REQUEST_THREADS, busy_since, exposition
 
 logger = logging.getLogger(__name__)
 EXIT_STUCK = 70
+REPORT_SECONDS = 5
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self, host: str, port: int, draining: Callable[[], bool]) -> None:
         self.draining = draining
@@ -37,7 +41,7 @@ class _Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         # Every worker listens on the one port, and the kernel picks who answers.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        super().server_bind()
+        TCPServer.server_bind(self)  # HTTPServer's asks a name server who this is
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Log what went wrong as one line; a client that went away is nothing wrong."""
@@ -80,24 +84,25 @@ class _Handler(BaseHTTPRequestHandler):
         """Probes come every few seconds and say nothing: they are not logged."""
 
 
-def start(host: str, port: int, *, draining: Callable[[], bool]) -> None:
+def start(host: str, port: int, *, threads: int, draining: Callable[[], bool]) -> None:
     """Serve the operations port from a daemon thread of this process.
 
     Args:
         host: address to listen on.
         port: TCP port, shared with the other workers.
+        threads: how many of this process serve requests.
         draining: tells whether this process is shutting down.
 
     Raises:
         OSError: the port is taken by someone else.
     """
-    REQUEST_THREADS.set(settings.WEB_THREADS)
+    REQUEST_THREADS.set(threads)
     server = _Server(host, port, draining)
     threading.Thread(target=server.serve_forever, name="ops", daemon=True).start()
-    threading.Thread(target=_watch, args=(draining,), name="watchdog", daemon=True).start()
+    threading.Thread(target=_watch, args=(threads, draining), name="watchdog", daemon=True).start()
 
 
-def _watch(draining: Callable[[], bool]) -> None:
+def _watch(threads: int, draining: Callable[[], bool]) -> None:
     """Log that this process stops, and end it when none of its threads gets anywhere."""
     announced = False
     pause = threading.Event()
@@ -105,20 +110,27 @@ def _watch(draining: Callable[[], bool]) -> None:
         if draining() and not announced:
             announced = True
             log_event("stopping", {"active_requests": len(busy_since)})
-        if stuck := stuck_threads():
-            for thread, seconds in stuck.items():
-                stack = "".join(traceback.format_stack(sys._current_frames().get(thread)))
-                data = {"seconds": round(seconds, 1), "stack": stack}
-                log_event("thread_stuck", data, level="CRITICAL")
-            log_event("worker_stuck", {"threads": len(stuck)}, level="CRITICAL")
+        if stuck := stuck_threads(threads):
+            # What they are stuck in may be the log itself.
+            report = threading.Thread(target=_report, args=(stuck,), daemon=True)
+            report.start()
+            report.join(REPORT_SECONDS)
             # Nothing in this process would answer a polite request; gunicorn starts another one.
             os._exit(EXIT_STUCK)
 
 
-def stuck_threads() -> dict[int, float]:
+def _report(stuck: dict[int, float]) -> None:
+    for thread, seconds in stuck.items():
+        stack = "".join(traceback.format_stack(sys._current_frames().get(thread)))
+        log_event("thread_stuck", {"seconds": round(seconds, 1), "stack": stack}, level="CRITICAL")
+    log_event("worker_stuck", {"threads": len(stuck)}, level="CRITICAL")
+    drain(REPORT_SECONDS)
+
+
+def stuck_threads(threads: int) -> dict[int, float]:
     """Return the request threads and their seconds if all are in a request for STUCK_SECONDS."""
     limit = settings.STUCK_SECONDS
     now = time.monotonic()
     busy = {thread: now - since for thread, since in list(busy_since.items())}
-    is_stuck = limit and len(busy) >= settings.WEB_THREADS and min(busy.values()) > limit
+    is_stuck = limit and len(busy) >= threads and min(busy.values()) > limit
     return busy if is_stuck else {}

@@ -4,12 +4,14 @@ Their packages are extras of pyproject.toml (`tracing`, `sentry`); without the v
 imported.
 """
 
+import os
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from .logging import context
+from .logging.values import plain, text
 
 
 def start() -> None:
@@ -34,7 +36,18 @@ def _start_sentry() -> None:
         release=f"{settings.SERVICE_NAME}@{settings.SERVICE_VERSION}",
         send_default_pii=False,
         include_local_variables=False,  # which have secrets in them
+        before_send=_redacted,
     )
+
+
+def _redacted(event: Any, hint: Any) -> Any:
+    """Keep out of a report what is kept out of the log."""
+    for part in ("logentry", "extra", "request", "breadcrumbs"):
+        if part in event:
+            event[part] = plain(event[part])
+    for error in event.get("exception", {}).get("values", []):
+        error["value"] = text(error.get("value") or "")
+    return event
 
 
 def _start_tracing() -> None:
@@ -54,7 +67,8 @@ def _start_tracing() -> None:
         {"service.name": settings.SERVICE_NAME, "service.version": settings.SERVICE_VERSION}
     )
     provider = TracerProvider(resource=resource)
-    # The exporter reads the endpoint and its headers from the environment itself.
+    # The exporter reads the environment, where a variable that names a file has no value.
+    os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = settings.OTEL_EXPORTER_OTLP_ENDPOINT
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     instrumentors: list[Any] = [

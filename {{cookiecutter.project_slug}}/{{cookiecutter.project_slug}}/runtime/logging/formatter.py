@@ -12,10 +12,17 @@ from pythonjsonlogger.json import JsonFormatter as BaseJsonFormatter
 
 from . import context
 from .context import current, get_current_user_id
-from .values import MAX_ITEMS, MAX_TEXT, plain, shortened, text
+from .values import MAX_ITEMS, MAX_TEXT, inert, plain, shortened, text
 
 MAX_BYTES = 16 * 1024 - 1  # with the line's end 16 KiB, which every collector takes
+MIN_TEXT = 100  # to which fields are shortened before any is left out
 _OWN = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", "exc_text", "request"})
+
+
+class AccessRecord(logging.LogRecord):
+    """A record with fields that are plain already, of which nothing else is to be shown."""
+
+    fields: dict[str, Any]
 
 
 class JsonFormatter(BaseJsonFormatter):
@@ -30,15 +37,17 @@ class JsonFormatter(BaseJsonFormatter):
     def __init__(self, service: str, version: str, names: Mapping[str, str] | None = None) -> None:
         super().__init__()
         # Made once: json.dumps makes one for each call that asks for something of its own.
-        self._encode = json.JSONEncoder(default=text, ensure_ascii=False).encode
+        self._encode = json.JSONEncoder(default=text, ensure_ascii=False, allow_nan=False).encode
         self._second = (0, "")
         self._static = {"service": service, "version": version}
         self._names = dict(names or {})
+        self._renamed = frozenset(self._names.values())
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; a record that cannot be formatted becomes a line that says so."""
         try:
             # What the base class does, without what add_fields does not need.
+            record.args = inert(record.args)
             record.message = "" if isinstance(record.msg, dict) else record.getMessage()
             log_data: dict[str, Any] = {}
             self.add_fields(log_data, record, {})
@@ -54,8 +63,8 @@ class JsonFormatter(BaseJsonFormatter):
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
     ) -> None:
         log_data.update(self._fields(record, record.message))
-        if fields := record.__dict__.get("fields"):  # of gunicorn.Logger, which has made them plain
-            log_data.update(fields)
+        if isinstance(record, AccessRecord):
+            log_data.update(record.fields)
             return
         if user_id := get_current_user_id():
             log_data["uid"] = plain(user_id)
@@ -71,9 +80,10 @@ class JsonFormatter(BaseJsonFormatter):
                 "...": f"{len(extra) - MAX_ITEMS} more"
             }
         for key, value in extra.items():
-            name = text(key, 200)
+            name = text(key, 100)
             # What a record brings along must not take the place of what every line has.
-            log_data[f"extra.{name}" if name in log_data else name] = plain(value, name)
+            is_taken = name in log_data or name in self._renamed
+            log_data[f"extra.{name}" if is_taken else name] = plain(value, name)
 
     def serialize_log_record(self, log_data: dict[str, Any]) -> str:
         if self._names:
@@ -93,11 +103,14 @@ class JsonFormatter(BaseJsonFormatter):
             return line
         whole = {name: self._encoded({name: value}) for name, value in log_data.items()}
         limit = MAX_BYTES
-        while len(line.encode()) > MAX_BYTES:
-            limit = limit * 2 // 3
+        while len(line.encode()) > MAX_BYTES and limit > MIN_TEXT:
+            limit = max(limit * 2 // 3, MIN_TEXT)
             cut = [name for name, encoded in whole.items() if len(encoded) > limit]
             shown = {name: shortened(_text_of(log_data[name]), limit // 2) for name in cut}
             line = self._encoded({**log_data, **shown, "truncated": cut[:10]})
+        if len(line.encode()) > MAX_BYTES:  # by the names of fields: those of every line come first
+            first = dict(islice({**log_data, **shown}.items(), 10))
+            line = self._encoded({**first, "truncated": [f"{len(log_data) - 10} fields"]})
         return line
 
     def _fields(self, record: logging.LogRecord, message: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from gunicorn.glogging import Logger as GunicornLogger
 
 from ..throttling.identity import forwarded_address
 from .context import NONE, current
+from .formatter import AccessRecord
 from .values import plain, text
 
 
@@ -46,7 +47,7 @@ class Logger(GunicornLogger):
             fields["uid"] = plain(user)
         log = self.access_log
         # Made here, since to look for the caller of each request's line takes longer than the rest.
-        record = logging.LogRecord(
+        record = AccessRecord(
             log.name, logging.INFO, __file__, 0, "%s %s %s", (method, path, status), None
         )
         record.fields = fields

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import queue
+import select
 import sys
 import tempfile
 import threading
@@ -17,6 +18,7 @@ from prometheus_client import Counter
 
 from ..metrics import LOG_RECORDS, LOG_RECORDS_DROPPED
 from .context import current
+from .values import MAX_TEXT
 
 # Nobody reads these of a record, and to find them out costs system calls.
 logging.logProcesses = logging.logMultiprocessing = logging.logThreads = False
@@ -62,16 +64,24 @@ class LineHandler(logging.Handler):
         """Write a line as a whole, or count it as lost."""
         rest = memoryview(b"\n" + line if self._torn else line)
         lock = _shared_lock()
-        fcntl.lockf(lock, fcntl.LOCK_EX if len(rest) > PIPE_BUF else fcntl.LOCK_SH)
         try:
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+            fcntl.lockf(lock, fcntl.LOCK_EX if len(rest) > PIPE_BUF else fcntl.LOCK_SH)
+            try:
+                while rest:
+                    rest = rest[self._written(rest) :]
+            finally:
+                fcntl.lockf(lock, fcntl.LOCK_UN)
             self._torn = False
         except OSError as error:
             self._torn = self._torn or 0 < len(rest) < len(line)
             self._lost(error)
-        finally:
-            fcntl.lockf(lock, fcntl.LOCK_UN)
+
+    def _written(self, rest: memoryview) -> int:
+        try:
+            return os.write(self._descriptor, rest)
+        except BlockingIOError:  # whoever shares the descriptor has made it one that does not wait
+            select.select([], [self._descriptor], [])
+            return 0
 
     def _lost(self, error: OSError) -> None:
         LOG_RECORDS_DROPPED.inc()
@@ -124,6 +134,13 @@ class LineHandler(logging.Handler):
             time.sleep(0.01)
 
 
+def drain(seconds: float = 5) -> None:
+    """Wait until what the root logger's handlers have queued is written, at most so long each."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LineHandler):
+            handler.drain(seconds)
+
+
 @cache
 def _counter(severity: str) -> Counter:
     return LOG_RECORDS.labels(severity)
@@ -148,19 +165,29 @@ class Lines:
         self._local = threading.local()
 
     def write(self, written: str) -> int:
-        """Log each line that is complete."""
+        """Log each line that is complete, and what has become too long for one."""
         *lines, rest = (getattr(self._local, "rest", "") + written).split("\n")
+        if len(rest) > MAX_TEXT:
+            lines, rest = [*lines, rest], ""
         self._local.rest = rest
         for line in lines:
-            if line.strip():
-                self._logger.log(self._level, "%s", line)
+            self._log(line)
         return len(written)
 
     def flush(self) -> None:
         """Log what has no end of line."""
-        if rest := getattr(self._local, "rest", ""):
-            self._local.rest = ""
-            self._logger.log(self._level, "%s", rest)
+        rest, self._local.rest = getattr(self._local, "rest", ""), ""
+        self._log(rest)
+
+    def _log(self, line: str) -> None:
+        # A handler of the team's own that writes what is being logged here has it logged already.
+        if not line.strip() or getattr(self._local, "logging", False):
+            return
+        self._local.logging = True
+        try:
+            self._logger.log(self._level, "%s", line)
+        finally:
+            self._local.logging = False
 
     def writelines(self, lines: Any) -> None:
         """Log each of the lines."""
@@ -193,8 +220,12 @@ def capture(*, stdout: bool) -> None:
     """
     logging.captureWarnings(True)
     sys.excepthook = _excepthook
-    threading.excepthook = lambda args: _excepthook(
-        args.exc_type, args.exc_value, args.exc_traceback, "in thread %s", args.thread
+    threading.excepthook = lambda args: (
+        None
+        if args.exc_type is SystemExit  # a thread's usual way to end itself
+        else _excepthook(
+            args.exc_type, args.exc_value, args.exc_traceback, "in thread %s", args.thread
+        )
     )
     sys.unraisablehook = lambda args: _excepthook(
         args.exc_type, args.exc_value, args.exc_traceback, "ignored in %s", args.object

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MappingView
 from datetime import date, datetime, time, timedelta
 from enum import Enum
 from functools import lru_cache
@@ -15,15 +15,20 @@ from django.http import HttpRequest
 from django.utils.functional import LazyObject, Promise, empty
 
 MAX_DEPTH, MAX_ITEMS, MAX_TEXT = 8, 100, 8192
+MAX_VALUES = 2000  # in all of a structure, whose parts may hold each other
 REDACTED = "[redacted]"
 # Parts of names, without what stands between their words; settings.LOG_REDACT adds to them.
 SECRETS = (
     *("password", "passwd", "passphrase", "pwd", "secret", "credential", "token", "csrf"),
     *("authorization", "cookie", "sessionid", "sessionkey", "signature"),
-    *("apikey", "accesskey", "privatekey"),
+    *("apikey", "accesskey", "privatekey", "signingkey", "jwt"),
 )
-_CREDENTIALS = re.compile(r"(\w://[^/@\s:]*:)[^@\s/]+@")
-_PARAMETERS = re.compile(r"([?&])([\w.~-]+)=[^&#\s'\"]+")
+_SECRET_NAMES = frozenset({"auth", "session"})  # which are harmless as a part of a name
+# A URL's password up to its last @, for it may hold what a URL should not; then a user alone.
+_PASSWORD = re.compile(r"(\w://[^/@\s:]*:)(?!\d+/)(?:(?!://)\S)+@")
+_USER = re.compile(r"(\w://)[^/@\s:]+@")
+_PARAMETERS = re.compile(r"(^|[?&;#\s,(])([\w.~%\[\]-]+)=[^&#;\s'\"]+")
+_QUERYING = (QuerySet, LazyObject)
 _SEPARATORS = re.compile(r"[\W_]+")
 _secrets: list[str] = list(SECRETS)
 
@@ -42,7 +47,7 @@ def _squeezed(name: str) -> str:
 def is_secret(name: str) -> bool:
     """Tell whether the values of this name are kept out of the log."""
     squeezed = _squeezed(name)
-    return any(secret in squeezed for secret in _secrets)
+    return squeezed in _SECRET_NAMES or any(secret in squeezed for secret in _secrets)
 
 
 def text(value: object, limit: int = MAX_TEXT) -> str:
@@ -53,8 +58,8 @@ def text(value: object, limit: int = MAX_TEXT) -> str:
         except Exception as error:  # the value's own code
             value = f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
     if "://" in value:
-        value = _CREDENTIALS.sub(rf"\1{REDACTED}@", value)
-    if "?" in value and "=" in value:
+        value = _USER.sub(rf"\1{REDACTED}@", _PASSWORD.sub(rf"\1{REDACTED}@", value))
+    if "=" in value:
         value = _PARAMETERS.sub(_without_secret, value)
     return value if len(value) <= limit else shortened(value, limit)
 
@@ -67,16 +72,18 @@ def _without_secret(parameter: re.Match[str]) -> str:
 def shortened(value: str, limit: int) -> str:
     """Return the beginning and the end of a text, and how much is left out between them."""
     kept = max(0, limit - 40)
-    return f"{value[: kept * 2 // 3]}...[{len(value) - kept} characters]...{value[-(kept // 3) :]}"
+    start, end = kept * 2 // 3, len(value) - kept // 3
+    return f"{value[:start]}...[{end - start} characters]...{value[end:]}"
 
 
-def plain(value: Any, name: str = "", depth: int = 0) -> Any:
+def plain(value: Any, name: str = "", depth: int = 0, room: list[int] | None = None) -> Any:
     """Return what JSON can express for a value; never raise, run a query or use up an iterator.
 
     Args:
         value: anything.
         name: what it is called, which decides whether it is a secret.
         depth: how deep it lies in what is logged.
+        room: holds how many more values may be shown there.
     """
     kind = type(value)
     if name and is_secret(name) and value is not None and kind is not bool:
@@ -91,39 +98,47 @@ def plain(value: Any, name: str = "", depth: int = 0) -> Any:
         return value if math.isfinite(value) else str(value)
     if issubclass(kind, LazyObject):  # of which isinstance() would ask what it stands for
         wrapped = value.__dict__.get("_wrapped")
-        return "<not loaded>" if wrapped is empty else plain(wrapped, name, depth)
+        return "<not loaded>" if wrapped is empty else plain(wrapped, name, depth, room)
     try:
         if kind is dict or kind is list:  # the usual, before all that has to be asked about
-            return _structure(value, depth)
-        return _single(value, depth)
+            return _structure(value, depth, room)
+        return _single(value, depth, room)
     except RecursionError:
         return f"<{kind.__name__} that is too deep>"
     except Exception as error:  # the value's own code: an iterator, a property, a mapping
         return f"<{kind.__name__} that cannot be shown: {type(error).__name__}>"
 
 
-def _structure(value: Any, depth: int) -> Any:
+def _structure(value: Any, depth: int, room: list[int] | None) -> Any:
     if depth >= MAX_DEPTH:
         return f"<{type(value).__name__} that is too deep>"
-    more = len(value) - MAX_ITEMS
-    first = islice(value, MAX_ITEMS) if more > 0 else value
+    room = room or [MAX_VALUES]
+    shown = min(len(value), MAX_ITEMS, room[0])
+    room[0] -= shown
+    more = len(value) - shown
+    first = islice(value, shown) if more else value
     if isinstance(value, dict | Mapping):  # in this order: a dict is found at once
         found = {}
         for key in first:
             name = key if type(key) is str and len(key) < 200 else text(key, 200)
-            found[name] = plain(value[key], name, depth + 1)
-        if more > 0:
+            found[name] = plain(value[key], name, depth + 1, room)
+        if more:
             found["..."] = f"{more} more"
         return found
-    items = [plain(item, "", depth + 1) for item in first]
-    if more > 0:
+    items = [
+        [item[0], plain(item[1], item[0], depth + 1, room)]
+        if type(item) is tuple and len(item) == 2 and type(item[0]) is str
+        else plain(item, "", depth + 1, room)
+        for item in first
+    ]
+    if more:
         items.append(f"{more} more")
     return items
 
 
-def _single(value: Any, depth: int) -> Any:
-    if isinstance(value, Mapping | list | tuple | set | frozenset | deque):
-        return _structure(value, depth)
+def _single(value: Any, depth: int, room: list[int] | None) -> Any:
+    if isinstance(value, Mapping | MappingView | list | tuple | set | frozenset | deque):
+        return _structure(value, depth, room)
     if isinstance(value, Enum):
         return plain(value.value, depth=depth + 1)
     if isinstance(value, datetime | date | time):
@@ -147,6 +162,13 @@ def _single(value: Any, depth: int) -> Any:
     if isinstance(value, float):
         return plain(float(value), depth=depth)
     return text(value)
+
+
+def inert(arguments: Any) -> Any:
+    """Return a record's arguments without those of which the text would be a query."""
+    if type(arguments) is tuple and any(issubclass(type(one), _QUERYING) for one in arguments):
+        return tuple(plain(one) if issubclass(type(one), _QUERYING) else one for one in arguments)
+    return arguments
 
 
 def _big(value: int) -> str:

@@ -1,4 +1,5 @@
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection
@@ -71,3 +72,28 @@ def test_a_database_that_hangs_does_not_hold_up_the_probe(monkeypatch):
         if thread.name == "health":
             thread.join()
     assert check.run() == "ok"
+
+
+def test_probes_that_come_together_share_a_check():
+    goes_on, calls = threading.Event(), []
+
+    def slow():
+        calls.append(1)
+        goes_on.wait(20)
+        return "ok"
+
+    check = health.BoundedCheck(slow)
+    with ThreadPoolExecutor(12) as pool:
+        answers = [pool.submit(check.run) for _ in range(12)]
+        goes_on.set()
+
+    assert {answer.result() for answer in answers} == {"ok"}
+    assert len(calls) <= 12
+
+
+def test_a_check_that_raises_ends():
+    check = health.BoundedCheck(lambda: str(1 // 0))
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            check.run()

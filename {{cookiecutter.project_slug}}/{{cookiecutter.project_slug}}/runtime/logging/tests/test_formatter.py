@@ -11,6 +11,7 @@ import sys
 import types
 import uuid
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -303,6 +304,87 @@ def test_a_line_stays_within_its_bounds(lines):
     assert third["severity"] == "WARNING"
 
 
+@pytest.mark.parametrize("letter", ["k", "\u00fc", "\U0001f600", '"'])
+@pytest.mark.parametrize("length", [1, 198, 5000])
+def test_names_alone_stay_within_the_bounds(lines, letter, length):
+    fields = {f"{letter * length}{number}": letter for number in range(100)}
+    log_event("names", fields)
+    logging.getLogger("django_default").warning(fields)
+
+    for line in lines():
+        assert len(json.dumps(line, ensure_ascii=False).encode()) <= MAX_BYTES
+        assert {"timestamp", "severity", "logger", "message"} <= line.keys()
+
+
+def test_what_is_left_out_is_counted():
+    assert len(values.shortened("x" * 1000, 42)) < 42
+    assert "[1000 characters]" in values.shortened("x" * 1000, 10)
+
+
+def test_parts_that_hold_each_other_take_bounded_time(lines):
+    shared: list[Any] = [1]
+    for _ in range(values.MAX_DEPTH):
+        shared = [shared] * 100
+    log_event("shared", {"shared": shared})
+
+    assert len(json.dumps(lines()[0])) <= MAX_BYTES
+
+
+def test_the_text_of_an_argument_makes_no_query(lines, django_assert_num_queries, db):
+    users = get_user_model().objects.all()
+    lazy = SimpleLazyObject(users.first)
+    with django_assert_num_queries(0):
+        logging.getLogger("django_default").warning("%s, %s, %d", users, lazy, 3)
+        log_event("views", {"values": {"users": users}.values()})
+
+    assert lines()[0]["message"] == "QuerySet(users.User), <not loaded>, 3"
+    assert lines()[1]["data"]["values"] == ["QuerySet(users.User)"]
+
+
+def test_a_field_called_fields_is_one_like_any_other(lines):
+    fields = {"password": "hush", "severity": "mine", "nan": math.nan}
+    logging.getLogger("django_default").warning("fields", extra={"fields": fields})
+
+    (line,) = lines()
+    assert line["severity"] == "WARNING"
+    assert line["fields"] == {"password": "[redacted]", "severity": "mine", "nan": "nan"}
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "token=hush&page=1",
+        "https://example.com/?page=1&user[password]=hush",
+        "https://example.com/#access_token=hush",
+        "a=1;token=hush",
+        "https://hush@example.com/",
+        "redis://user:hu/sh@host:6379/0",
+        "redis://:p@hush@host:6379/0",
+        [("Authorization", "hush"), ("Accept", "text/plain")],
+        {"Authorization": "hush"}.items(),
+        {"jwt": "hush"},
+        {"signing_key": "hush"},
+        {"session": "hush"},
+        {"auth": "hush"},
+    ],
+)
+def test_secrets_in_text_and_pairs_are_redacted(lines, secret):
+    log_event("secret", {"value": secret})
+
+    assert "[redacted]" in str(lines())
+    assert "hush" not in str(lines())
+    assert "hu/sh" not in str(lines())
+
+
+@pytest.mark.parametrize(
+    "text", ["http://host:8000/users/@ada", "session_count=3", "GET /?page=2&order=title", "a = b"]
+)
+def test_what_only_looks_alike_is_left_alone(lines, text):
+    log_event("fine", {"value": text})
+
+    assert lines()[0]["data"]["value"] == text
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -415,3 +497,14 @@ def test_names_of_log_services(request_of, service, names):
     record = logging.LogRecord("a", logging.ERROR, "", 1, "m", (), (ValueError, error, None))
 
     assert parsed(formatter.format(record)).keys() >= names
+
+
+@pytest.mark.parametrize(("service", "name"), [("gcp", "time"), ("datadog", "status")])
+def test_extra_fields_do_not_replace_renamed_ones(service, name):
+    formatter = JsonFormatter(service="acme", version="1", names=FIELD_NAMES[service])
+    record = logging.LogRecord("a", logging.ERROR, "", 1, "m", (), None)
+    setattr(record, name, 200)
+
+    line = parsed(formatter.format(record))
+    assert line[name] != 200
+    assert line[f"extra.{name}"] == 200

@@ -89,6 +89,62 @@ def test_whatever_is_printed_is_a_record(script):
     assert (out[7]["severity"], out[7]["exception.type"]) == ("CRITICAL", "builtins.KeyError")
 
 
+def test_a_handler_of_the_teams_own_does_not_log_for_ever(script):
+    out, err = run(
+        script(
+            """
+            logging.getLogger().addHandler(logging.StreamHandler())
+            log.warning("once")
+            """
+        )
+    )
+
+    assert [line["message"] for line in out] == ["once", "once"]
+    assert err == []
+
+
+def test_a_thread_that_ends_itself_is_no_failure(script):
+    out, err = run(
+        script(
+            """
+            thread = threading.Thread(target=sys.exit)
+            thread.start()
+            thread.join()
+            """
+        )
+    )
+
+    assert (out, err) == ([], [])
+
+
+def test_what_is_printed_without_an_end_does_not_pile_up(script):
+    out, _ = run(
+        script(
+            """
+            for _ in range(100):
+                print("x" * 1000, end="")
+            """
+        )
+    )
+
+    assert len(out) == 12
+
+
+def test_a_stream_that_does_not_wait_loses_nothing(script):
+    command = script(
+        """
+        os.set_blocking(1, False)
+        for number in range(1000):
+            log.warning("%d %s", number, "x" * 500)
+        """
+    )
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        lines = [parsed(line) for line in output(process).read().decode().splitlines()]
+
+    numbers = [int(line["message"].split()[0]) for line in lines]
+    assert numbers == list(range(1000))
+
+
 def test_a_command_keeps_its_output(script):
     command = script('print("output"); log.warning("logged")', stream="stderr")
     done = subprocess.run(command, capture_output=True, text=True, check=True)
