@@ -43,9 +43,32 @@ app.kubernetes.io/component: server
 {{- .Values.auth.existingSecret | default (include "redis.fullname" .) }}
 {{- end }}
 
+{{- define "redis.scheme" -}}
+{{- .Values.tls.existingSecret | empty | ternary "redis" "rediss" }}
+{{- end }}
+
+{{/* The command line client of either image, for a shell in Redis' own pod. */}}
+{{- define "redis.cli" -}}
+"$(command -v redis-cli || command -v valkey-cli)" --no-auth-warning
+{{- if .Values.tls.existingSecret }} --tls --cacert /run/secrets/tls/ca.crt{{ end }}
+{{- end }}
+
+{{- define "redis.host" -}}
+{{- printf "%s.%s.svc" (include "redis.fullname" .) .Release.Namespace }}
+{{- end }}
+
+{{/* As the exporter writes it, by which it looks for its password. */}}
+{{- define "redis.localUrl" -}}
+{{ include "redis.scheme" . }}://exporter@localhost:6379
+{{- end }}
+
+{{- define "redis.current" -}}
+{{- (lookup "v1" "Secret" .Release.Namespace (include "redis.fullname" .)).data | default dict | toJson }}
+{{- end }}
+
 {{/* Explicit, else the one in use, else a new one: an upgrade never changes a generated password. */}}
 {{- define "redis.password" -}}
-{{- $current := (lookup "v1" "Secret" .Release.Namespace (include "redis.fullname" .)).data | default dict }}
+{{- $current := include "redis.current" . | fromJson }}
 {{- if .Values.auth.password }}
 {{- .Values.auth.password }}
 {{- else if $current.password }}

@@ -81,6 +81,9 @@ app.kubernetes.io/component: server
   "PORT" 8000
   "OPS_PORT" 8001
 }}
+{{- with .Values.secretFiles }}
+{{- range $key := concat . (empty $.Values.redis.existingSecret | ternary list (list "REDIS_URL")) }}{{ $_ := set $config (printf "%s_FILE" $key) (printf "/run/secrets/service/%s" $key) }}{{ end }}
+{{- end }}
 {{- with .Values.csrfTrustedOrigins }}{{ $_ := set $config "CSRF_TRUSTED_ORIGINS" (join "," .) }}{{ end }}
 {{- with .Values.corsAllowedOrigins }}{{ $_ := set $config "CORS_ALLOWED_ORIGINS" (join "," .) }}{{ end }}
 {{- with .Values.redis.socketTimeout }}{{ $_ := set $config "REDIS_SOCKET_TIMEOUT" . }}{{ end }}
@@ -91,17 +94,22 @@ app.kubernetes.io/component: server
 {{- end }}
 {{- end }}
 
-{{/* What the pods of the service and of the migration share; .secret names the Secret with `secrets`. */}}
+{{/*
+What the pods of the service and of the migration share. Some of it takes a dict: .root, and in .secret the
+name of the Secret that has `secrets`.
+*/}}
 {{- define "web.secretSources" -}}
+{{- if not .root.Values.secretFiles }}
 - secretRef:
     name: {{ .root.Values.existingSecret | default .secret }}
+{{- end }}
 {{- with .root.Values.envFrom }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
 
 {{- define "web.redisEnv" -}}
-{{- with .Values.redis.existingSecret -}}
+{{- with empty .Values.secretFiles | ternary .Values.redis.existingSecret "" -}}
 - name: REDIS_URL
   valueFrom:
     secretKeyRef:
@@ -118,6 +126,14 @@ app.kubernetes.io/component: server
   mountPath: /run/secrets/redis-ca
   readOnly: true
 {{- end }}
+{{- if .Values.secretFiles }}
+- name: secrets
+  mountPath: /run/secrets/service
+  readOnly: true
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "web.volumes" -}}
@@ -126,7 +142,7 @@ app.kubernetes.io/component: server
   emptyDir:
     medium: Memory
     sizeLimit: 64Mi
-{{- with .Values.redis.caSecret }}
+{{- with .root.Values.redis.caSecret }}
 {{- if .name }}
 - name: redis-ca
   secret:
@@ -135,5 +151,39 @@ app.kubernetes.io/component: server
       - key: {{ .key }}
         path: {{ .key }}
 {{- end }}
+{{- end }}
+{{- with .root.Values.secretFiles }}
+- name: secrets
+  projected:
+    defaultMode: 0440
+    sources:
+      - secret:
+          name: {{ $.root.Values.existingSecret | default $.secret }}
+          items:
+            {{- range . }}
+            - {key: {{ . }}, path: {{ . }}}
+            {{- end }}
+      {{- with $.root.Values.redis.existingSecret }}
+      - secret:
+          name: {{ . }}
+          items:
+            - {key: {{ $.root.Values.redis.urlKey }}, path: REDIS_URL}
+      {{- end }}
+{{- end }}
+{{- with .root.Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The migration as a hook: of helm, or of Argo CD, which would run helm's hooks before its first wave. */}}
+{{- define "web.hook" -}}
+{{- if eq .root.Values.migrations.hook "argocd" -}}
+argocd.argoproj.io/hook: Sync
+argocd.argoproj.io/hook-delete-policy: BeforeHookCreation
+argocd.argoproj.io/sync-wave: {{ .wave | quote }}
+{{- else -}}
+helm.sh/hook: pre-install,pre-upgrade
+helm.sh/hook-weight: {{ .wave | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
 {{- end }}

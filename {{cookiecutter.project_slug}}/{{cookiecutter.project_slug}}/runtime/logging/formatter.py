@@ -47,7 +47,8 @@ class JsonFormatter(BaseJsonFormatter):
         """Return the line; a record that cannot be formatted becomes a line that says so."""
         try:
             # What the base class does, without what add_fields does not need.
-            record.args = inert(record.args)
+            if record.args:
+                record.args = inert(record.args)
             record.message = "" if isinstance(record.msg, dict) else record.getMessage()
             log_data: dict[str, Any] = {}
             self.add_fields(log_data, record, {})

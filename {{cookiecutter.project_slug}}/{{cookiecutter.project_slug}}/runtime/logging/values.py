@@ -113,9 +113,11 @@ def _structure(value: Any, depth: int, room: list[int] | None) -> Any:
     if depth >= MAX_DEPTH:
         return f"<{type(value).__name__} that is too deep>"
     room = room or [MAX_VALUES]
-    shown = min(len(value), MAX_ITEMS, room[0])
+    shown = size = len(value)
+    if size > MAX_ITEMS or size > room[0]:
+        shown = min(MAX_ITEMS, room[0])
     room[0] -= shown
-    more = len(value) - shown
+    more = size - shown
     first = islice(value, shown) if more else value
     if isinstance(value, dict | Mapping):  # in this order: a dict is found at once
         found = {}
@@ -166,8 +168,12 @@ def _single(value: Any, depth: int, room: list[int] | None) -> Any:
 
 def inert(arguments: Any) -> Any:
     """Return a record's arguments without those of which the text would be a query."""
-    if type(arguments) is tuple and any(issubclass(type(one), _QUERYING) for one in arguments):
-        return tuple(plain(one) if issubclass(type(one), _QUERYING) else one for one in arguments)
+    if type(arguments) is tuple:
+        for one in arguments:
+            if type(one) is not str and issubclass(type(one), _QUERYING):
+                return tuple(
+                    plain(each) if issubclass(type(each), _QUERYING) else each for each in arguments
+                )
     return arguments
 
 
