@@ -5,13 +5,17 @@ PYTHON ?= python3
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 GO := $(or $(shell command -v go 2>/dev/null),.tools/bin/go)
 HELM := $(or $(shell command -v helm 2>/dev/null),.tools/bin/helm)
+HELM4 := $(or $(HELM4),.tools/helm4/helm)
+KUBE_SCORE := $(or $(shell command -v kube-score 2>/dev/null),.tools/bin/kube-score)
+CHECKOV := $(or $(shell command -v checkov 2>/dev/null),.tools/checkov/bin/checkov)
 ACTIONLINT := $(or $(shell command -v actionlint 2>/dev/null),.tools/bin/actionlint)
-GO_INSTALL = GOBIN=$(CURDIR)/.tools/bin GOFLAGS=-modcacherw CGO_ENABLED=0 $(GO) install
+CHART_TOOLS = $(HELM) $(HELM4) $(KUBE_SCORE) $(CHECKOV)
+GO_INSTALL = GOBIN=$(CURDIR)/$(@D) GOFLAGS=-modcacherw CGO_ENABLED=0 $(GO) install
 
 # Tests and the demo find there what was fetched, after what the machine has.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 
-.PHONY: help demo test test-fast lint bench bench-cache bench-outage bench-scale bench-logging bench-throttle clean
+.PHONY: help demo test test-fast lint values bench bench-cache bench-outage bench-scale bench-logging bench-throttle clean
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -19,10 +23,10 @@ help: ## List these targets
 demo: .venv/demo ## Generate a service into build/, run it and show what it answers
 	.venv/bin/python -m tests.demo
 
-test: lint $(HELM) ## Run all tests but those that need a cluster
+test: lint $(CHART_TOOLS) ## Run all tests but those that need a cluster
 	.venv/bin/python -m pytest -q
 
-test-fast: .venv/dev $(HELM) ## Run the tests that need no network and start no server
+test-fast: .venv/dev $(CHART_TOOLS) ## Run the tests that need no network and start no server
 	.venv/bin/python -m pytest -q -m "not network and not server"
 
 lint: .venv/dev $(ACTIONLINT) ## Check the template's own Python and all workflows
@@ -30,6 +34,9 @@ lint: .venv/dev $(ACTIONLINT) ## Check the template's own Python and all workflo
 	.venv/bin/ruff format --check
 	$(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yml \
 		'{{cookiecutter.project_slug}}'/.github/workflows/*.yml
+
+values: .venv/dev ## Write the tables of values in the charts' READMEs
+	.venv/bin/python -m tests.charts.values_table
 
 bench: .venv/dev ## Time generation and the way to the first answer
 	.venv/bin/python -m bench.generation
@@ -71,6 +78,16 @@ clean: ## Remove what these targets made
 
 .tools/bin/helm: | $(GO)
 	$(GO_INSTALL) helm.sh/helm/v3/cmd/helm@v3.22.0
+
+.tools/helm4/helm: | $(GO)
+	$(GO_INSTALL) helm.sh/helm/v4/cmd/helm@v4.3.1
+
+.tools/bin/kube-score: | $(GO)
+	$(GO_INSTALL) github.com/zegl/kube-score/cmd/kube-score@v1.20.0
+
+.tools/checkov/bin/checkov: | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .tools/checkov
+	$(UV) pip install --quiet --python .tools/checkov checkov==3.3.30
 
 .tools/bin/actionlint: | $(GO)
 	$(GO_INSTALL) github.com/rhysd/actionlint/cmd/actionlint@v1.7.12

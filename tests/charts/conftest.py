@@ -1,7 +1,5 @@
 """Run helm on the charts as they stand in the template."""
 
-import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.charts import tools
 from tests.support import ROOT, bake
 
 CHARTS = ROOT / "{{cookiecutter.project_slug}}" / "helm"
@@ -19,9 +18,7 @@ Manifests = dict[tuple[str, str], dict[str, Any]]
 @pytest.fixture(scope="session")
 def helm() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return a function that runs helm, whatever its exit status is."""
-    program = os.environ.get("HELM") or shutil.which("helm") or ROOT / ".tools" / "bin" / "helm"
-    if not Path(program).is_file():
-        pytest.fail("the tests of the charts need helm: on PATH, in .tools/bin, or named by HELM")
+    program = tools.helm()
 
     def run(*arguments: str | Path, values: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -81,7 +81,7 @@ class JsonFormatter(BaseJsonFormatter):
                 "...": f"{len(extra) - MAX_ITEMS} more"
             }
         for key, value in extra.items():
-            name = text(key, 100)
+            name = key if type(key) is str and len(key) <= 100 else text(key, 100)
             # What a record brings along must not take the place of what every line has.
             is_taken = name in log_data or name in self._renamed
             log_data[f"extra.{name}" if is_taken else name] = plain(value, name)

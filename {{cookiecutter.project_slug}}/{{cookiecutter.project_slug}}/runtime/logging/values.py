@@ -127,12 +127,15 @@ def _structure(value: Any, depth: int, room: list[int] | None) -> Any:
         if more:
             found["..."] = f"{more} more"
         return found
-    items = [
-        [item[0], plain(item[1], item[0], depth + 1, room)]
-        if type(item) is tuple and len(item) == 2 and type(item[0]) is str
-        else plain(item, "", depth + 1, room)
-        for item in first
-    ]
+    items = []
+    for item in first:
+        kind = type(item)
+        if kind is int and -(2**63) <= item < 2**64:  # what lists have most
+            items.append(item)
+        elif kind is tuple and len(item) == 2 and type(item[0]) is str:  # of headers, perhaps
+            items.append([text(item[0]), plain(item[1], item[0], depth + 1, room)])
+        else:
+            items.append(plain(item, "", depth + 1, room))
     if more:
         items.append(f"{more} more")
     return items

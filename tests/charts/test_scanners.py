@@ -1,0 +1,97 @@
+"""What kube-score and checkov find in what the charts render."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.charts import tools
+from tests.charts.test_charts import CASES, EVERY_CASE
+
+# What the defaults leave to others, with the reason; `strict` is without any of it.
+NOT_FOLLOWED = {
+    "CPU limit": "throttled CPU shows up as latency; requests already share a node fairly",
+    "digest": "a tag is what people read; the pipeline that deploys knows the digest",
+    "secrets as variables": "the service reads either; secretFiles mounts them",
+    "pull policy": "a tag that is never reused needs no pull at each start",
+}
+CHECKOV = {
+    "CKV_K8S_11": "CPU limit",
+    "CKV_K8S_43": "digest",
+    "CKV_K8S_35": "secrets as variables",
+    "CKV_K8S_15": "pull policy",
+}
+KUBE_SCORE = {
+    "CPU limit is not set": "CPU limit",
+    "ImagePullPolicy is not set to Always": "pull policy",
+}
+
+
+@pytest.fixture(scope="session")
+def manifests(template, tmp_path_factory):
+    """Return a folder with a file for each case; pods of tests end, and are not for scanners."""
+    folder = tmp_path_factory.mktemp("manifests")
+    for chart, name in CASES:
+        rendered = template(chart, name, "--skip-tests").stdout
+        assert rendered
+        (folder / f"{chart}-{name}.yaml").write_text(rendered)
+    return folder
+
+
+def is_followed(finding, chart_and_name):
+    """Tell whether a case has to do what a scanner asks for."""
+    return finding is None or chart_and_name.endswith("-strict")
+
+
+@pytest.fixture(scope="session")
+def checkov(manifests):
+    """Return checkov's failed checks by case."""
+    command = [tools.checkov(), "--directory", manifests]
+    options = ["--framework", "kubernetes", "--output", "json", "--quiet", "--compact"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    report = json.loads(done.stdout)
+    assert report["summary"]["parsing_errors"] == 0
+    assert report["summary"]["resource_count"] > 50
+    found: dict[str, list[tuple[str, str]]] = {}
+    for failed in report["results"]["failed_checks"]:
+        case = Path(failed["file_path"]).stem
+        found.setdefault(case, []).append((failed["check_id"], failed["resource"]))
+    return found
+
+
+@EVERY_CASE
+def test_checkov_finds_nothing_but_what_is_not_followed(checkov, chart, name):
+    case = f"{chart}-{name}"
+    assert [
+        (check, resource)
+        for check, resource in checkov.get(case, [])
+        if is_followed(CHECKOV.get(check), case)
+    ] == []
+
+
+@EVERY_CASE
+def test_kube_score_finds_nothing_critical_but_what_is_not_followed(manifests, chart, name):
+    case = f"{chart}-{name}"
+    done = subprocess.run(
+        [
+            *(tools.kube_score(), "score", "--output-format", "ci"),
+            *("--kubernetes-version", "v1.34", manifests / f"{case}.yaml"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("[OK]") for line in lines), done.stderr
+    critical = [line for line in lines if line.startswith("[CRITICAL]")]
+    assert [
+        line
+        for line in critical
+        if is_followed(next((why for text, why in KUBE_SCORE.items() if text in line), None), case)
+    ] == []
+
+
+def test_nothing_is_excused_that_no_scanner_finds(checkov):
+    assert {check for found in checkov.values() for check, _ in found} == set(CHECKOV)
+    assert {*CHECKOV.values(), *KUBE_SCORE.values()} == set(NOT_FOLLOWED)
