@@ -28,6 +28,7 @@ FILES_WITH_DOUBLE_BRACES = [
     "*/templates/*.html",
     ".github/workflows/ci.yml",
     "helm/redis/templates/*",
+    "helm/web/ci/argocd-values.yaml",
     "helm/web/files/dashboard.json",
     "helm/web/templates/*",
 ]

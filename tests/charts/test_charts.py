@@ -612,6 +612,8 @@ def test_pods_are_added_for_saturation_and_for_requests(render):
         "http_server_thread_saturation": "750m",
         "http_server_requests_per_second": "12.5",
     }
+    documented = (CHARTS.parent / "docs" / "deploying.md").read_text()
+    assert all(f"as: {name}" in documented for name in targets)
 
 
 def test_a_native_sidecar_runs_beside_the_migration_which_can_end(render):
