@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import threading
 from functools import cache
 from typing import Any
@@ -14,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from .circuit_breaker import CircuitBreaker
+from .resolver import addresses
 
 
 def server_of(url: str) -> str:
@@ -76,45 +76,34 @@ def guard(url: str, pool: redis.ConnectionPool) -> redis.ConnectionPool:
     Its idle connections end with each outage.
     """
     if not issubclass(pool.connection_class, redis.UnixDomainSocketConnection):
-        pool.connection_class = _bounded_kind(pool.connection_class)
+        pool.connection_class = _resolved_kind(pool.connection_class)
     circuit_breaker(url).end_idle_connections_of(pool)
     return pool
 
 
-class _BoundedResolution(redis.Connection):
-    """Gives up on a name that does not resolve in time, which no timeout of a socket bounds.
-
-    The name is asked for in a thread, which is left behind if it takes too long. redis-py then asks
-    again for what the resolver has just answered.
-    """
+class _Resolved(redis.Connection):
+    """Connects to the addresses that the resolver knows, instead of asking it without a bound."""
 
     def _connect(self) -> Any:
-        failures: list[Exception | None] = []
-
-        def resolve() -> None:
-            try:
-                socket.getaddrinfo(self.host, self.port, self.socket_type, socket.SOCK_STREAM)
-            except OSError as error:
-                failures.append(error)
-            else:
-                failures.append(None)
-
-        thread = threading.Thread(target=resolve, name="redis-resolver", daemon=True)
-        thread.start()
-        thread.join(self.socket_connect_timeout)
-        if not failures:
-            raise redis.TimeoutError(
-                f"the name {self.host} was not resolved within {self.socket_connect_timeout} s"
-            )
-        if failures[0] is not None:
-            raise failures[0]
         parent: Any = super()
-        return parent._connect()
+        name = self.host
+        failure: Exception = OSError(f"the name {name} has no address")
+        try:
+            for self.host in addresses(name, self.port, self.socket_connect_timeout):
+                try:
+                    return parent._connect()
+                except OSError as error:
+                    failure = error
+            raise failure
+        finally:
+            self.host = name  # which a certificate has to be for
 
 
 @cache
-def _bounded_kind(kind: type[Any]) -> type[Any]:
-    return type(f"Bounded{kind.__name__}", (_BoundedResolution, kind), {})
+def _resolved_kind(kind: type[Any]) -> type[Any]:
+    # The class for TLS goes first, and wraps what the other has connected.
+    bases = (_Resolved,) if kind is redis.Connection else (kind, _Resolved)
+    return type(f"Resolved{kind.__name__}", bases, {})
 
 
 class ThreadClients:

@@ -1,0 +1,105 @@
+import socket
+import threading
+import time
+
+import pytest
+import redis
+
+from .. import resolver
+from ..redis import client, connection_options, guard
+from .waiting import wait_for
+
+
+@pytest.fixture
+def names(monkeypatch):
+    """Return what names lead to; an event is waited for, an error is raised."""
+    names: dict[str, object] = {}
+    original = socket.getaddrinfo
+
+    def getaddrinfo(host, *args, **kwargs):
+        answer = names.get(host, host)
+        if isinstance(answer, threading.Event):
+            answer.wait(20)
+            answer = "127.0.0.1"
+        if isinstance(answer, Exception):
+            raise answer
+        return original(answer, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(resolver, "_known", {})
+    return names
+
+
+def test_a_first_lookup_that_hangs_is_given_up(names, monkeypatch):
+    monkeypatch.setattr(resolver, "FIRST_LOOKUP_SECONDS", 0.05)
+    names["redis.test"] = threading.Event()
+
+    with pytest.raises(redis.TimeoutError, match=r"redis.test was not resolved within 0.05 s"):
+        resolver.addresses("redis.test", 6379, 0.01)
+
+    names["redis.test"].set()
+    wait_for(lambda: resolver._known)
+    assert resolver.addresses("redis.test", 6379, 20) == ["127.0.0.1"]
+
+
+def test_a_first_lookup_may_take_longer_than_a_command(names):
+    names["redis.test"] = goes_on = threading.Event()
+    threading.Timer(0.1, goes_on.set).start()
+
+    assert resolver.addresses("redis.test", 6379, 0.01) == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    "trouble", [threading.Event(), socket.gaierror(socket.EAI_AGAIN, "try again")]
+)
+def test_while_the_resolver_fails_its_last_answer_holds(names, trouble):
+    names["redis.test"] = "127.0.0.2"
+    resolver.addresses("redis.test", 6379, 20)
+    names["redis.test"] = trouble
+    started = time.monotonic()
+
+    assert resolver.addresses("redis.test", 6379, 0.01) == ["127.0.0.2"]
+    assert time.monotonic() - started < resolver.FIRST_LOOKUP_SECONDS
+    if isinstance(trouble, threading.Event):  # and it ends by itself, for the next one
+        trouble.set()
+        wait_for(lambda: resolver._known["redis.test", 6379] == ["127.0.0.1"])
+
+
+def test_a_name_that_is_gone_is_an_error(names):
+    names["redis.test"] = "127.0.0.1"
+    resolver.addresses("redis.test", 6379, 20)
+    names["redis.test"] = socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    with pytest.raises(socket.gaierror):
+        resolver.addresses("redis.test", 6379, 20)
+
+
+def test_every_address_is_tried(names, monkeypatch, settings):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr(
+            f"{guard.__module__}.addresses", lambda *args: ["127.0.0.9", "127.0.0.1"]
+        )
+        url = f"redis://redis.test:{port}/0"
+        pool = guard(url, redis.ConnectionPool.from_url(url, **connection_options(url)))
+        connection = pool.make_connection()
+        sock = connection._connect()
+        assert sock.getpeername() == ("127.0.0.1", port)
+        assert connection.host == "redis.test"
+        sock.close()
+
+
+def test_tls_is_spoken_with_the_name_and_not_with_the_address(names, monkeypatch):
+    names["redis.test"] = "127.0.0.1"
+    asked = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"rediss://redis.test:{server.getsockname()[1]}/0"
+        connection = client(url).connection_pool.make_connection()
+        monkeypatch.setattr(
+            connection,
+            "_wrap_socket_with_ssl",
+            lambda sock: asked.append((connection.host, sock.getpeername()[0])) or sock,
+        )
+        connection._connect().close()
+
+    assert asked == [("redis.test", "127.0.0.1")]
