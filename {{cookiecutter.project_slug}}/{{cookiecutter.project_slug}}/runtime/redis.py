@@ -89,7 +89,8 @@ class _Resolved(redis.Connection):
         name = self.host
         failure: Exception = OSError(f"the name {name} has no address")
         try:
-            for self.host in addresses(name, self.port, self.socket_connect_timeout):
+            for address in addresses(name, self.port, self.socket_connect_timeout):
+                self.host = address
                 try:
                     return parent._connect()
                 except OSError as error:
