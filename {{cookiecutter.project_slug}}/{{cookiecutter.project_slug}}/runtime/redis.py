@@ -86,10 +86,10 @@ class _Resolved(redis.Connection):
 
     def _connect(self) -> Any:
         parent: Any = super()
-        name = self.host
+        name, seconds = self.host, settings.REDIS_SOCKET_TIMEOUT
         failure: Exception = OSError(f"the name {name} has no address")
         try:
-            for address in addresses(name, self.port, self.socket_connect_timeout):
+            for address in addresses(name, self.port, seconds):
                 self.host = address
                 try:
                     return parent._connect()

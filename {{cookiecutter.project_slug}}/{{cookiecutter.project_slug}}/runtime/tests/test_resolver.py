@@ -1,6 +1,7 @@
 import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 import redis
@@ -13,7 +14,7 @@ from .waiting import wait_for
 @pytest.fixture
 def names(monkeypatch):
     """Return what names lead to; an event is waited for, an error is raised."""
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     original = socket.getaddrinfo
 
     def getaddrinfo(host, *args, **kwargs):
@@ -82,7 +83,7 @@ def test_every_address_is_tried(names, monkeypatch, settings):
         )
         url = f"redis://redis.test:{port}/0"
         pool = guard(url, redis.ConnectionPool.from_url(url, **connection_options(url)))
-        connection = pool.make_connection()
+        connection: Any = pool.make_connection()
         sock = connection._connect()
         assert sock.getpeername() == ("127.0.0.1", port)
         assert connection.host == "redis.test"
@@ -94,12 +95,13 @@ def test_tls_is_spoken_with_the_name_and_not_with_the_address(names, monkeypatch
     asked = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"rediss://redis.test:{server.getsockname()[1]}/0"
-        connection = client(url).connection_pool.make_connection()
-        monkeypatch.setattr(
-            connection,
-            "_wrap_socket_with_ssl",
-            lambda sock: asked.append((connection.host, sock.getpeername()[0])) or sock,
-        )
+        connection: Any = client(url).connection_pool.make_connection()
+
+        def wrap(sock):
+            asked.append((connection.host, sock.getpeername()[0]))
+            return sock
+
+        monkeypatch.setattr(connection, "_wrap_socket_with_ssl", wrap)
         connection._connect().close()
 
     assert asked == [("redis.test", "127.0.0.1")]
