@@ -302,6 +302,40 @@ def test_a_change_of_settings_rolls_the_pods_and_nothing_else_does(render):
     assert annotations(service={"port": 8080}) == annotations()
 
 
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(31536000, "31536000"), (0.25, "0.25"), ("007", "007"), (True, "true"), ("a: 'b'", "a: 'b'")],
+)
+def test_a_setting_arrives_as_it_was_written(render, value, written):
+    objects = render("web", "production", env={"SETTING": value})
+    assert settings(objects)["SETTING"] == written
+    (container,) = one(objects, "Job")["spec"]["template"]["spec"]["containers"]
+    assert {"name": "SETTING", "value": written} in container["env"]
+
+
+def test_no_variable_is_put_in_place_of_another_in_the_migration(render):
+    objects = render("web", "production", env={"SETTING": "$(HOME)"})
+    assert settings(objects)["SETTING"] == "$(HOME)"
+    (container,) = one(objects, "Job")["spec"]["template"]["spec"]["containers"]
+    assert {"name": "SETTING", "value": "$$(HOME)"} in container["env"]
+
+
+def test_an_unquoted_off_is_off(render):
+    env = {"THROTTLE_BLOG_LIMIT": False, "THROTTLING_HEADERS": False, "OTHER": False}
+    data = settings(render("web", "production", env=env))
+    assert [data[name] for name in env] == ["off", "off", "false"]
+
+
+@pytest.mark.parametrize(("chart", "name"), [("web", "production"), ("redis", "tls")])
+def test_names_that_are_numbers_are_text(helm, values_file, chart, name):
+    options = ("--kube-version", "1.34.0", "--namespace", "123")
+    result = helm("template", "42", CHARTS / chart, "-f", values_file(chart, name), *options)
+    assert result.returncode == 0, result.stderr
+    for item in yaml.safe_load_all(result.stdout):
+        if item and item["kind"] not in WITHOUT_SCHEMA:
+            kubernetes_validate.validate(item, "1.34.0", strict=True)
+
+
 def test_env_wins_over_the_charts_own_settings(render):
     assert settings(render("web", "production", env={"WEB_THREADS": 8}))["WEB_THREADS"] == "8"
 

@@ -6,11 +6,11 @@
 {{- define "web.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride }}
 {{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- .Values.fullnameOverride | replace "." "-" | trunc 52 | trimSuffix "-" }}
 {{- else if contains $name .Release.Name }}
-{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- .Release.Name | replace "." "-" | trunc 52 | trimSuffix "-" }}
 {{- else }}
-{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" }}
+{{- printf "%s-%s" .Release.Name $name | replace "." "-" | trunc 52 | trimSuffix "-" }}
 {{- end }}
 {{- end }}
 
@@ -22,15 +22,15 @@
 {{- define "web.labels" -}}
 helm.sh/chart: {{ include "web.chart" . }}
 app.kubernetes.io/name: {{ include "web.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | trimAll "-._" | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{/* The component keeps pods of the migration and of the test out of the Service. */}}
 {{- define "web.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "web.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: server
 {{- end }}
 
@@ -90,7 +90,9 @@ app.kubernetes.io/component: server
 {{- with .Values.redis.caSecret }}{{ if .name }}{{ $_ := set $config "REDIS_CA_CERT" (printf "/run/secrets/redis-ca/%s" .key) }}{{ end }}{{ end }}
 {{- range $scope, $rate := .Values.throttles }}{{ $_ := set $config (printf "THROTTLE_%s" (upper $scope)) (kindIs "bool" $rate | ternary "off" $rate) }}{{ end }}
 {{- range $key, $value := mergeOverwrite $config .Values.env }}
-{{ $key }}: {{ $value | toString | quote }}
+{{- /* YAML reads an unquoted off as false, and Helm prints large numbers with an exponent. */}}
+{{- if and (eq (toString $value) "false") (or (hasPrefix "THROTTLE_" $key) (eq $key "THROTTLING_HEADERS")) }}{{ $value = "off" }}{{ end }}
+{{ $key }}: {{ kindIs "float64" $value | ternary (toJson $value) (toString $value) | quote }}
 {{- end }}
 {{- end }}
 
@@ -101,7 +103,7 @@ name of the Secret that has `secrets`.
 {{- define "web.secretSources" -}}
 {{- if not .root.Values.secretFiles }}
 - secretRef:
-    name: {{ .root.Values.existingSecret | default .secret }}
+    name: {{ .root.Values.existingSecret | default .secret | quote }}
 {{- end }}
 {{- with .root.Values.envFrom }}
 {{ toYaml . }}
@@ -113,8 +115,8 @@ name of the Secret that has `secrets`.
 - name: REDIS_URL
   valueFrom:
     secretKeyRef:
-      name: {{ . }}
-      key: {{ $.Values.redis.urlKey }}
+      name: {{ . | quote }}
+      key: {{ $.Values.redis.urlKey | quote }}
 {{- end }}
 {{- end }}
 
@@ -146,7 +148,7 @@ name of the Secret that has `secrets`.
 {{- if .name }}
 - name: redis-ca
   secret:
-    secretName: {{ .name }}
+    secretName: {{ .name | quote }}
     items:
       - key: {{ .key }}
         path: {{ .key }}
@@ -158,14 +160,14 @@ name of the Secret that has `secrets`.
     defaultMode: 0440
     sources:
       - secret:
-          name: {{ $.root.Values.existingSecret | default $.secret }}
+          name: {{ $.root.Values.existingSecret | default $.secret | quote }}
           items:
             {{- range . }}
             - {key: {{ . }}, path: {{ . }}}
             {{- end }}
       {{- with $.root.Values.redis.existingSecret }}
       - secret:
-          name: {{ . }}
+          name: {{ . | quote }}
           items:
             - {key: {{ $.root.Values.redis.urlKey }}, path: REDIS_URL}
       {{- end }}
