@@ -18,7 +18,7 @@ export PATH := $(PATH):$(CURDIR)/.tools/bin
 .PHONY: help demo test test-fast e2e lint values bench bench-cache bench-outage bench-scale bench-logging bench-throttle clean
 
 help: ## List these targets
-	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/demo ## Generate a service into build/, run it and show what it answers
 	.venv/bin/python -m tests.demo

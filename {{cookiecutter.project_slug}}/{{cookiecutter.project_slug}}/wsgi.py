@@ -4,6 +4,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
+from drf_spectacular.generators import SchemaGenerator
 
 from .runtime.tracing import start
 
@@ -13,3 +14,6 @@ start()
 application = get_wsgi_application()
 # Import every view now, once, before gunicorn forks, instead of in each worker's first request.
 get_resolver().url_patterns  # noqa: B018
+# drf-spectacular completes its own classes while it makes the first schema, which threads that ask
+# for one at the same time trip over.
+SchemaGenerator().get_schema(public=True)

@@ -1,0 +1,78 @@
+"""Build the images that the tests deploy: a service's own, and three made from it."""
+
+import os
+import shlex
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from ..support import UV, BakedProject, bake, run
+
+RELEASE, NEXT, CRASHING, FAILING = "e2e", "e2e-next", "e2e-crashing", "e2e-failing"
+# What the next release changes in the database, and what the failing one cannot.
+NEXT_MIGRATION, FAILING_MIGRATION = "9000_next", "9000_failing"
+_MIGRATION = """from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("blog", "{latest}")]
+    operations = [migrations.{operation}]
+"""
+_BUILD = Path(__file__).with_name("build-image")
+
+
+def service() -> BakedProject:
+    """Return the service that is deployed."""
+    return bake(project_name="Acme Blog")
+
+
+def repository() -> str:
+    """Return the name of the service's image, without a tag."""
+    values: dict = yaml.safe_load(service().read("deploy/production.yaml"))
+    return values["image"]["repository"]
+
+
+def _build(context: Path, tag: str) -> None:
+    command = shlex.split(os.environ.get("E2E_BUILD_IMAGE", "")) or [str(_BUILD)]
+    print(f"Building {repository()}:{tag}", flush=True)
+    run([*command, context, f"{repository()}:{tag}"], cwd=context)
+
+
+def _derive(folder: Path, tag: str, *instructions: str) -> None:
+    """Build an image on top of the release's; the folder has what it copies."""
+    lines = [f"FROM {repository()}:{RELEASE}", *instructions, ""]
+    (folder / "Dockerfile").write_text("\n".join(lines))
+    _build(folder, tag)
+
+
+def _derive_migration(
+    folder: Path, project: BakedProject, tag: str, name: str, operation: str
+) -> None:
+    """Build an image with one more migration of the blog."""
+    folder.mkdir()
+    migrations = f"{project.slug}/blog/migrations"
+    latest = max(path.stem for path in (project.path / migrations).glob("0*.py"))
+    text = _MIGRATION.format(latest=latest, operation=operation)
+    (folder / f"{name}.py").write_text(text)
+    _derive(folder, tag, f"COPY {name}.py {migrations}/")
+
+
+def main() -> None:
+    """Build all of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        project = service().copy(scratch)
+        project.run(UV, "lock", "--quiet")
+        _build(project.path, RELEASE)
+        column = 'AddField("blog", "mood", models.TextField(db_default="calm"))'
+        _derive_migration(scratch / "next", project, NEXT, NEXT_MIGRATION, column)
+        failure = 'RunSQL("SELECT no_such_function()")'
+        _derive_migration(scratch / "failing", project, FAILING, FAILING_MIGRATION, failure)
+        (scratch / "crashing").mkdir()
+        crash = 'CMD ["python", "-c", "raise SystemExit(\'This release cannot start.\')"]'
+        _derive(scratch / "crashing", CRASHING, crash)
+
+
+if __name__ == "__main__":
+    main()

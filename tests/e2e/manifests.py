@@ -1,0 +1,126 @@
+"""What the tests need in the namespace beside the charts' releases."""
+
+import secrets
+from typing import Any
+
+from .cluster import LOAD, TESTER
+
+_RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+    "runAsNonRoot": True,
+}
+
+
+def namespace(name: str) -> dict[str, Any]:
+    """Return a namespace where only restricted pods may run."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    metadata = {"name": name, "labels": labels}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def secret(name: str, **data: str) -> dict[str, Any]:
+    """Return a Secret."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name},
+        "stringData": data,
+    }
+
+
+def tester(image: str) -> list[dict[str, Any]]:
+    """Return a pod that has Python and load.py, and waits to be told what to do with it."""
+    script = {"name": "load", "configMap": {"name": TESTER}}
+    container = {
+        "name": TESTER,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sleep", "infinity"],
+        "volumeMounts": [{"name": "load", "mountPath": "/load"}],
+        "securityContext": _RESTRICTED,
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
+    }
+    pod = {
+        "containers": [container],
+        "volumes": [script],
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 0,
+    }
+    metadata = {"name": TESTER}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata,
+            "data": {LOAD.name: LOAD.read_text()},
+        },
+        {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod},
+    ]
+
+
+def postgres(password: str) -> list[dict[str, Any]]:
+    """Return a PostgreSQL whose data outlive its pod."""
+    labels = {"app": "postgres"}
+    metadata = {"name": "postgres"}
+    data = "/var/lib/postgresql/data"
+    container = {
+        "name": "postgres",
+        "image": "postgres:17",
+        "imagePullPolicy": "IfNotPresent",
+        "env": [
+            {"name": "POSTGRES_PASSWORD", "value": password},
+            {"name": "POSTGRES_DB", "value": "blog"},
+            {"name": "PGDATA", "value": f"{data}/pgdata"},
+        ],
+        "readinessProbe": {
+            "exec": {"command": ["pg_isready", "--host=127.0.0.1", "--username=postgres"]},
+            "periodSeconds": 1,
+            "timeoutSeconds": 5,
+        },
+        "volumeMounts": [{"name": "data", "mountPath": data}],
+        "securityContext": _RESTRICTED,
+        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}},
+    }
+    user = {"runAsUser": 999, "runAsGroup": 999, "fsGroup": 999}
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }
+    pod = {
+        "containers": [container],
+        # Else each start would open the data to the group, which PostgreSQL refuses.
+        "securityContext": user | {"fsGroupChangePolicy": "OnRootMismatch"},
+        "automountServiceAccountToken": False,
+    }
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata,
+            "spec": {"selector": labels, "ports": [{"port": 5432}]},
+        },
+        {
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
+            "metadata": metadata,
+            "spec": {
+                "serviceName": "postgres",
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": pod},
+                "volumeClaimTemplates": [claim],
+            },
+        },
+    ]
+
+
+def prerequisites(release: str, image: str) -> list[dict[str, Any]]:
+    """Return what has to be there before the charts are installed."""
+    password = secrets.token_hex(16)
+    url = f"postgres://postgres:{password}@postgres:5432/blog"
+    settings = secret(release, SECRET_KEY=secrets.token_urlsafe(64), DATABASE_URL=url)
+    return [settings, *postgres(password), *tester(image)]

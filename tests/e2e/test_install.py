@@ -1,0 +1,98 @@
+"""Both charts after their installation."""
+
+import json
+
+import pytest
+
+from ..running import wait_for
+from . import images
+from .cluster import restarts
+from .web import AUTHOR_LIMIT, HOST, RELEASE_NAME
+
+pytestmark = pytest.mark.cluster
+MIB = 2**20
+
+
+def test_the_releases_pass_their_own_tests(cluster, web):
+    for release in ("redis", RELEASE_NAME):
+        assert "Succeeded" in cluster.helm("test", release, "--logs").stdout
+
+
+def test_the_migration_ran_to_its_end_before_the_pods(cluster, web):
+    events = json.loads(cluster.kubectl("get", "events", "--output=json"))["items"]
+    completed = [
+        event["reason"]
+        for event in events
+        if event["involvedObject"]["kind"] == "Job"
+        and event["involvedObject"]["name"] == f"{HOST}-migrate"
+    ]
+    assert "Completed" in completed
+    # Fails when a migration is missing.
+    for pod in web.pods():
+        cluster.execute(pod.metadata.name, "python", "manage.py", "migrate", "--check")
+        assert sum(restarts([pod]).values()) == 0
+
+
+def test_pods_are_ready_soon_and_small(cluster, web, record):
+    def memory(pod):
+        metrics = cluster.metrics(pod.metadata.name)
+        if not metrics:
+            return None
+        usages = [container["usage"]["memory"] for container in metrics["containers"]]
+        return sum(int(usage.removesuffix("Ki")) * 1024 / MIB for usage in usages)
+
+    pods = web.pods()
+    used = [wait_for(lambda pod=pod: memory(pod), "metrics of a pod") for pod in pods]
+    seconds = []
+    for pod in pods:
+        times = {item.type: item.last_transition_time for item in pod.status.conditions}
+        seconds.append((times["Ready"] - pod.status.start_time).total_seconds())
+    size = cluster.image_bytes(f"{images.repository()}:{images.RELEASE}")
+    record(
+        "Pod with two workers",
+        ready_after_s=max(seconds),
+        memory_at_rest_MiB=max(used),
+        image_MiB=round(size / MIB) if size else "unknown",
+    )
+    assert max(used) < 160
+    assert max(seconds) < 60
+
+
+def test_every_line_of_the_log_is_json(cluster, web):
+    with web.load(count=200) as load:
+        load.finish()
+    assert load.answers.outcomes == {"200": 200}
+    requests = 0
+    for pod in web.pods():
+        lines = cluster.kubectl("logs", pod.metadata.name).splitlines()
+        events = [json.loads(line) for line in lines]
+        requests += sum("http.request.method" in event for event in events)
+    assert requests >= 200
+
+
+def more(before, after):
+    """Return by how much each pod's figure has grown; a pod that was not there began at 0."""
+    return {pod: value - before.get(pod, 0) for pod, value in after.items()}
+
+
+def test_metrics_are_on_the_port_of_operations(web):
+    metric = "http_server_request_duration_seconds_count", 'route="api/blogs/"'
+    before = web.totals(*metric)
+    with web.load("/api/blogs/", count=100) as load:
+        load.finish()
+    grown = more(before, web.totals(*metric))
+
+    assert sum(grown.values()) == 100
+    # The Service spreads connections, and a pod counts what it has answered itself.
+    assert all(grown[pod] for pod in before)
+
+
+def test_a_limit_holds_across_pods(web, record):
+    metric = "throttle_requests_total", 'scope="author_limit"'
+    before = web.totals(*metric)
+    answers = web.admitted(3 * AUTHOR_LIMIT)
+    grown = more(before, web.totals(*metric))
+
+    record(f"Limit of {AUTHOR_LIMIT} over two pods", **{"200": answers.outcomes.get("200")})
+    assert answers.outcomes == {"200": AUTHOR_LIMIT, "429": 2 * AUTHOR_LIMIT}
+    assert all(grown[pod] for pod in before)

@@ -1,0 +1,148 @@
+"""The web chart's release: upgraded, loaded and looked at."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..running import Answer, wait_for
+from .cluster import Answers, Cluster, Load, is_ready
+from .images import RELEASE
+
+RELEASE_NAME = "acme-blog"
+HOST = "acme-blog-web"
+# The service trusts one proxy, as it does behind an Ingress. These tests speak as that proxy does.
+PROXY = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}
+# Two answers from the cache, and one from the database: nobody has asked for that one before.
+PATHS = ["/api/blogs/", "/api/blogs/1/", "/api/blogs/?e2e={n}"]
+AUTHOR_LIMIT = 40
+# Small enough for a node of two cores, and quick to show what takes minutes by default.
+VALUES: dict[str, Any] = {
+    "image": {"tag": RELEASE},
+    "throttles": {"blog_limit": "1000000/hour", "author_limit": f"{AUTHOR_LIMIT}/hour"},
+    # The load shares two cores with Redis: what is late by that is no outage.
+    "server": {"preStopSeconds": 3, "gracefulTimeoutSeconds": 10},
+    "autoscaling": {
+        "minReplicas": 2,
+        "maxReplicas": 4,
+        "behavior": {
+            # What a pod needs to start is no reason for more pods.
+            "scaleUp": {
+                "stabilizationWindowSeconds": 20,
+                "policies": [{"type": "Pods", "value": 2, "periodSeconds": 15}],
+            },
+            "scaleDown": {
+                "stabilizationWindowSeconds": 15,
+                "policies": [{"type": "Pods", "value": 2, "periodSeconds": 15}],
+            },
+        },
+    },
+    "resources": {"requests": {"cpu": "200m"}},
+    "probes": {"readiness": {"periodSeconds": 2}},
+}
+
+
+class Web:
+    """The release, in a cluster's namespace.
+
+    Args:
+        cluster: the namespace.
+        chart: folder of the chart.
+        production: the service's values for production.
+    """
+
+    def __init__(self, cluster: Cluster, chart: Path, production: Path) -> None:
+        self.cluster = cluster
+        self._chart, self._production = chart, production
+        self._clients = itertools.count(1)
+        self._changed = False
+
+    def upgrade(self, *options: str, check: bool = True, **values: Any) -> Any:
+        """Install or upgrade the release with these values beside the tests'; wait for it."""
+        self._changed = bool(values)
+        command = ["upgrade", "--install", RELEASE_NAME, self._chart]
+        for number, layer in enumerate((VALUES, values)):
+            path = self._production.with_name(f"e2e-{number}.yaml")
+            path.write_text(yaml.safe_dump(layer))
+            command += ["--values", path]
+        command[4:4] = ["--values", self._production]
+        return self.cluster.helm(*command, "--wait", *options, check=check)
+
+    def restore(self) -> None:
+        """Go back to the tests' values if others are in force, and to the least number of pods."""
+        if self._changed:
+            self.upgrade()
+        self.settle()
+
+    def pods(self) -> list[Any]:
+        """Return the release's pods, those that are ending too."""
+        return self.cluster.pods(instance=RELEASE_NAME, component="server")
+
+    def settle(self, seconds: float = 180) -> list[Any]:
+        """Wait until there are two pods, ready, of one revision; return them."""
+
+        def settled() -> list[Any] | None:
+            pods = self.pods()
+            revisions = {pod.metadata.labels["pod-template-hash"] for pod in pods}
+            steady = len(pods) == 2 and len(revisions) == 1 and all(map(is_ready, pods))
+            return pods if steady else None
+
+        return wait_for(settled, "two ready pods of one revision", seconds)
+
+    def restart(self) -> None:
+        """Replace the pods, one after the other."""
+        deployment = f"deployment/{HOST}"
+        self.cluster.kubectl("rollout", "restart", deployment)
+        self.cluster.kubectl("rollout", "status", deployment, "--timeout=120s")
+
+    def get(self, path: str, **headers: str) -> Answer:
+        """Request a path of the Service."""
+        return self.cluster.get(HOST, path, **PROXY | headers)
+
+    def answers(self) -> bool:
+        """Tell whether the Service answers 200."""
+        with Load(self.cluster, HOST, ["/"], PROXY) as load:
+            load.finish()
+        return not load.answers.failed
+
+    def load(self, *paths: str, **options: Any) -> Load:
+        """Return a load of 50 requests a second, unless the options say otherwise."""
+        options = {"rate": 50, "threads": 48, "count": 20000, "seconds": 400} | options
+        headers = PROXY | {"X-Forwarded-For": "198.51.100.1"}
+        return Load(self.cluster, HOST, list(paths) or PATHS, headers, **options)
+
+    def admitted(self, requests: int) -> Answers:
+        """Ask for the authors at once, as a client that was never seen; return the answers."""
+        headers = PROXY | {"X-Forwarded-For": f"203.0.113.{next(self._clients)}"}
+        options = {"threads": 16, "count": requests}
+        with Load(self.cluster, HOST, ["/api/authors/"], headers, **options) as load:
+            load.finish()
+        return load.answers
+
+    def scrape(self, pod: Any) -> dict[str, float]:
+        """Return a pod's metrics, by name and labels."""
+        answer = self.cluster.get(pod.status.pod_ip, "/metrics", port=8001)
+        assert answer.status == 200, answer
+        lines = [line for line in answer.body.splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+    def totals(self, name: str, *labels: str) -> dict[str, float]:
+        """Return the sum of a metric with these labels, by pod; of the pods that are ready."""
+        return {
+            pod.metadata.name: sum(
+                value
+                for key, value in self.scrape(pod).items()
+                if key.partition("{")[0] == name and all(label in key for label in labels)
+            )
+            for pod in self.pods()
+            if is_ready(pod)
+        }
+
+    def wait_for_redis(self, seconds: float = 120) -> None:
+        """Wait until each pod that is ready, in each of its workers, uses Redis."""
+
+        def closed() -> bool:
+            return not any(self.totals("redis_circuit_open").values())
+
+        wait_for(closed, "Redis to be used again", seconds)
