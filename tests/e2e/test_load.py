@@ -51,7 +51,7 @@ def test_no_probe_restarts_a_pod_that_has_too_much_to_do(cluster, web, record):
     record("Overload", pods=len(pods), outcomes=load.answers.outcomes, **load.answers.figures())
     assert len(pods) == 4
     assert sum(restarts(pods).values()) == 0
-    assert load.answers.outcomes.get("200", 0) > 0.9 * len(load.answers.items)
+    assert load.answers.failed == []
 
 
 def desired(cluster):

@@ -21,7 +21,6 @@ AUTHOR_LIMIT = 40
 VALUES: dict[str, Any] = {
     "image": {"tag": RELEASE},
     "throttles": {"blog_limit": "1000000/hour", "author_limit": f"{AUTHOR_LIMIT}/hour"},
-    # The load shares two cores with Redis: what is late by that is no outage.
     "server": {"preStopSeconds": 3, "gracefulTimeoutSeconds": 10},
     "autoscaling": {
         "minReplicas": 2,

@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -53,6 +54,13 @@ def test_cache_throttles_and_logs(serve, redis):
     assert access["http.response.status_code"] == 429
     assert service.process.returncode == 0
     assert not service.left_behind()
+
+
+def test_the_first_requests_for_the_schema_may_come_together(serve):
+    with serve() as service, ThreadPoolExecutor(16) as clients:
+        asked = [clients.submit(service.get, "/api/schema/") for _ in range(16)]
+
+    assert {answer.result().status for answer in asked} == {200}
 
 
 def test_postgresql_tokens_and_writes(serve, redis, postgres_url):
