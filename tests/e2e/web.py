@@ -141,7 +141,16 @@ class Web:
     def wait_for_redis(self, seconds: float = 120) -> None:
         """Wait until each pod that is ready, in each of its workers, uses Redis."""
 
-        def closed() -> bool:
+        def used() -> bool:
+            # Whoever had no request lately may not know that Redis was away: a probe finds out.
+            # The kernel picks the worker, so a pod is asked often.
+            for pod in filter(is_ready, self.pods()):
+                options = {"port": 8001, "body": True, "count": 12}
+                with Load(self.cluster, pod.status.pod_ip, ["/readyz"], {}, **options) as load:
+                    load.finish()
+                bodies = [item.get("body", "") for item in load.answers.items]
+                if not all('"redis": "ok"' in body for body in bodies):
+                    return False
             return not any(self.totals("redis_circuit_open").values())
 
-        wait_for(closed, "Redis to be used again", seconds)
+        wait_for(used, "Redis to be used again", seconds)

@@ -1,5 +1,6 @@
 """Looks up the addresses of Redis, within bounds."""
 
+import os
 import socket
 import threading
 from concurrent.futures import Future
@@ -8,6 +9,8 @@ import redis
 
 FIRST_LOOKUP_SECONDS = 1.0
 _known: dict[tuple[str, int], list[str]] = {}
+_running: dict[tuple[str, int], Future[list[str]]] = {}
+_lock = threading.Lock()
 
 
 def addresses(host: str, port: int, seconds: float) -> list[str]:
@@ -25,19 +28,18 @@ def addresses(host: str, port: int, seconds: float) -> list[str]:
         redis.TimeoutError: the first lookup took too long.
         OSError: there is no such name.
     """
-    answer: Future[list[str]] = Future()
-
-    def resolve() -> None:
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            answer.set_exception(error)
-        else:
-            _known[host, port] = list(dict.fromkeys(str(address[4][0]) for address in found))
-            answer.set_result(_known[host, port])
-
-    known = _known.get((host, port))
-    threading.Thread(target=resolve, name="redis-resolver", daemon=True).start()
+    key, known = (host, port), _known.get((host, port))
+    with _lock:
+        answer = _running.get(key)
+        if answer is None:
+            answer = Future()
+            arguments = (key, answer)
+            threading.Thread(
+                target=_resolve, args=arguments, name="redis-resolver", daemon=True
+            ).start()
+            _running[key] = answer
+        elif known:  # one connection has waited for it already
+            return known
     wait = seconds if known else max(seconds, FIRST_LOOKUP_SECONDS)
     try:
         return answer.result(wait)
@@ -49,3 +51,28 @@ def addresses(host: str, port: int, seconds: float) -> list[str]:
         if known and error.errno == socket.EAI_AGAIN:
             return known
         raise
+
+
+def _resolve(key: tuple[str, int], answer: Future[list[str]]) -> None:
+    failure = None
+    try:
+        found = socket.getaddrinfo(*key, type=socket.SOCK_STREAM)
+        _known[key] = list(dict.fromkeys(str(address[4][0]) for address in found))
+    except OSError as error:
+        failure = error
+    with _lock:
+        _running.pop(key, None)
+    if failure:
+        answer.set_exception(failure)
+    else:
+        answer.set_result(_known[key])
+
+
+def _forget_lookups() -> None:
+    """Wait for none that another process has begun."""
+    global _lock
+    _lock = threading.Lock()
+    _running.clear()
+
+
+os.register_at_fork(after_in_child=_forget_lookups)

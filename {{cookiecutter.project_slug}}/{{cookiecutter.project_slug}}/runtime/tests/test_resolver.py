@@ -28,6 +28,7 @@ def names(monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     monkeypatch.setattr(resolver, "_known", {})
+    monkeypatch.setattr(resolver, "_running", {})
     return names
 
 
@@ -64,6 +65,19 @@ def test_while_the_resolver_fails_its_last_answer_holds(names, trouble):
     if isinstance(trouble, threading.Event):  # and it ends by itself, for the next one
         trouble.set()
         wait_for(lambda: resolver._known["redis.test", 6379] == ["127.0.0.1"])
+
+
+def test_one_connection_waits_for_a_resolver_that_hangs(names):
+    names["redis.test"] = "127.0.0.2"
+    resolver.addresses("redis.test", 6379, 20)
+    names["redis.test"] = goes_on = threading.Event()
+    resolver.addresses("redis.test", 6379, 0.01)
+
+    started = time.monotonic()
+    assert resolver.addresses("redis.test", 6379, 10) == ["127.0.0.2"]
+    assert time.monotonic() - started < 5
+    assert [thread.name for thread in threading.enumerate()].count("redis-resolver") == 1
+    goes_on.set()
 
 
 def test_a_name_that_is_gone_is_an_error(names):
