@@ -15,10 +15,8 @@ CHARTS = ROOT / "{{cookiecutter.project_slug}}" / "helm"
 Manifests = dict[tuple[str, str], dict[str, Any]]
 
 
-@pytest.fixture(scope="session")
-def helm() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that runs helm, whatever its exit status is."""
-    program = tools.helm()
+def runner(program: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs a program, whatever its exit status is."""
 
     def run(*arguments: str | Path, values: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -26,6 +24,23 @@ def helm() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+def documents(manifests: str) -> list[dict[str, Any]]:
+    """Return what manifests consist of; Helm 4 separates some by empty lines."""
+    return [document for document in yaml.safe_load_all(manifests) if document]
+
+
+@pytest.fixture(scope="session")
+def helm() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs Helm 3, whatever its exit status is."""
+    return runner(tools.helm())
+
+
+@pytest.fixture(scope="session")
+def helm4() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs Helm 4, whatever its exit status is."""
+    return runner(tools.helm4())
 
 
 @pytest.fixture(scope="session")
@@ -69,9 +84,9 @@ def render(template) -> Callable[..., Manifests]:
     def run(*arguments: Any, **values: Any) -> Manifests:
         result = template(*arguments, **values)
         assert result.returncode == 0, result.stderr
-        documents = [document for document in yaml.safe_load_all(result.stdout) if document]
-        objects = {(item["kind"], item["metadata"]["name"]): item for item in documents}
-        assert len(objects) == len(documents), "two objects of one kind share a name"
+        items = documents(result.stdout)
+        objects = {(item["kind"], item["metadata"]["name"]): item for item in items}
+        assert len(objects) == len(items), "two objects of one kind share a name"
         return objects
 
     return run

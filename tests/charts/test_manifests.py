@@ -5,15 +5,12 @@
 
 import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.charts.conftest import CHARTS
+from tests.charts.conftest import CHARTS, documents
 from tests.charts.test_charts import CASES, EVERY_CASE
-from tests.charts.tools import helm4
 
 KEPT = Path(__file__).parent / "manifests"
 FIXED = [case for case in CASES if case != ("redis", "default")]  # whose password is random
@@ -34,25 +31,16 @@ def test_no_manifest_is_left_over():
 
 
 @EVERY_CASE
-def test_helm_4_renders_and_lints_the_same(template, values_file, chart, name):
-    values = values_file(chart, name)
-
-    def run(*command):
-        done = subprocess.run([helm4(), *command], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr + done.stdout
-        return done.stdout
-
-    run("lint", "--strict", CHARTS / chart, "--kube-version", "1.30.0", "--values", values)
-    options = ("--namespace", "apps", "--kube-version", "1.34.0", "--values", values)
-    fourth = run("template", "release", CHARTS / chart, *options)
-    third = template(chart, name).stdout
+def test_helm_4_renders_and_lints_the_same(helm4, template, values_file, chart, name):
+    values = ("--values", values_file(chart, name))
+    linted = helm4("lint", "--strict", CHARTS / chart, "--kube-version", "1.30.0", *values)
+    assert linted.returncode == 0, linted.stdout
+    options = ("--namespace", "apps", "--kube-version", "1.34.0", *values)
+    rendered = helm4("template", "release", CHARTS / chart, *options)
+    assert rendered.returncode == 0, rendered.stderr
+    fourth, third = rendered.stdout, template(chart, name).stdout
     if (chart, name) not in FIXED:
         fourth, third = (
             re.sub(r"(password|url): \S+", r"\1: random", text) for text in (fourth, third)
         )
-    assert objects(fourth) == objects(third)
-
-
-def objects(text):
-    """Return manifests, of which Helm 4 separates some by empty lines."""
-    return [document for document in yaml.safe_load_all(text) if document]
+    assert documents(fourth) == documents(third)

@@ -62,22 +62,6 @@ app.kubernetes.io/component: server
 {{ include "redis.scheme" . }}://exporter@localhost:6379
 {{- end }}
 
-{{- define "redis.current" -}}
-{{- (lookup "v1" "Secret" .Release.Namespace (include "redis.fullname" .)).data | default dict | toJson }}
-{{- end }}
-
-{{/* Explicit, else the one in use, else a new one: an upgrade never changes a generated password. */}}
-{{- define "redis.password" -}}
-{{- $current := include "redis.current" . | fromJson }}
-{{- if .Values.auth.password }}
-{{- .Values.auth.password }}
-{{- else if $current.password }}
-{{- $current.password | b64dec }}
-{{- else }}
-{{- randAlphaNum 32 }}
-{{- end }}
-{{- end }}
-
 {{/* 75 % of the memory limit in bytes; Redis knows no suffix like Mi. */}}
 {{- define "redis.maxmemory" -}}
 {{- $limit := required "resources.limits.memory: set a quantity such as 256Mi; maxmemory is computed from it" ((.Values.resources).limits).memory | toString }}
