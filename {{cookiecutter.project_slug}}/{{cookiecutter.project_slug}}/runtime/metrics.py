@@ -94,33 +94,28 @@ class MetricsMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        start = time.perf_counter()
         thread = threading.get_ident()
-        busy_since[thread] = time.monotonic()
+        started = busy_since[thread] = time.monotonic()
+        ACTIVE_REQUESTS.inc()
+        is_sent_later = False
         try:
-            response = _tracked(self.get_response, request)
+            response = self.get_response(request)
+            is_sent_later = response.streaming
         finally:
             busy_since.pop(thread, None)
+            if not is_sent_later:
+                ACTIVE_REQUESTS.dec()
+        if is_sent_later:
+            _count_until_closed(response)
         match = request.resolver_match
         method = request.method if request.method in _METHODS else "other"
         route = match.route if match else "unmatched"
-        _duration(method, route, response.status_code).observe(time.perf_counter() - start)
+        _duration(method, route, response.status_code).observe(time.monotonic() - started)
         return response
 
 
-def _tracked(
-    get_response: Callable[[HttpRequest], HttpResponse], request: HttpRequest
-) -> HttpResponse:
-    """Count a request as active until its body was sent, if that is made while it is sent."""
-    ACTIVE_REQUESTS.inc()
-    try:
-        response = get_response(request)
-    except BaseException:
-        ACTIVE_REQUESTS.dec()
-        raise
-    if not response.streaming:
-        ACTIVE_REQUESTS.dec()
-        return response
+def _count_until_closed(response: HttpResponse) -> None:
+    """Count a request as active until its body, which is made while it is sent, was sent."""
     close = response.close
 
     def closed() -> None:
@@ -129,7 +124,6 @@ def _tracked(
         close()
 
     response.close = closed  # type: ignore[method-assign]
-    return response
 
 
 @cache

@@ -37,6 +37,10 @@ class Context(NamedTuple):
     span_id: str | None = None
     run_id: str | None = None
 
+    def without_request(self) -> "Context":
+        """Return what can be kept longer than the request."""
+        return Context(self.request_id, None, self.trace_id, self.span_id, self.run_id)
+
 
 NONE = Context()
 # The trace and span of now, where the service itself makes traces (tracing.py).

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,9 +21,17 @@ _OWN = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", "ex
 
 
 class AccessRecord(logging.LogRecord):
-    """A record with fields that are plain already, of which nothing else is to be shown."""
+    """The record of a request, with fields that are plain already, and nothing else to show.
 
-    fields: dict[str, Any]
+    There is one for each request, so what is the same in all of them is found out only once.
+    """
+
+    _SAME = vars(logging.LogRecord("", logging.INFO, __file__, 0, "%s %s %s", (), None))
+
+    def __init__(self, name: str, args: tuple[Any, ...], fields: dict[str, Any]) -> None:
+        now = time.time()
+        self.__dict__.update(self._SAME, name=name, args=args, created=now, msecs=now % 1 * 1000)
+        self.fields = fields
 
 
 class JsonFormatter(BaseJsonFormatter):
@@ -45,6 +54,10 @@ class JsonFormatter(BaseJsonFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; a record that cannot be formatted becomes a line that says so."""
+        if isinstance(record, AccessRecord):
+            return self.serialize_log_record(
+                self._fields(record, record.getMessage()) | record.fields
+            )
         try:
             # What the base class does, without what add_fields does not need.
             if record.args:
@@ -64,9 +77,6 @@ class JsonFormatter(BaseJsonFormatter):
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
     ) -> None:
         log_data.update(self._fields(record, record.message))
-        if isinstance(record, AccessRecord):
-            log_data.update(record.fields)
-            return
         if user_id := get_current_user_id():
             log_data["uid"] = plain(user_id)
         if record.exc_info and record.exc_info[1] is not None:

@@ -46,11 +46,7 @@ class Logger(GunicornLogger):
         if user := environ.get("log.uid"):
             fields["uid"] = plain(user)
         log = self.access_log
-        # Made here, since to look for the caller of each request's line takes longer than the rest.
-        record = AccessRecord(
-            log.name, logging.INFO, __file__, 0, "%s %s %s", (method, path, status), None
-        )
-        record.fields = fields
+        record = AccessRecord(log.name, (method, path, status), fields)
         token = current.set(environ.get("log.context", NONE))
         try:
             log.handle(record)

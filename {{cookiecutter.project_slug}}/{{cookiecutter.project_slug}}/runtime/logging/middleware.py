@@ -29,7 +29,7 @@ class RequestContextMiddleware:
         current.set(context)
         response = self.get_response(request)
         # Without the request, which has the environment, which would have the request.
-        request.META["log.context"] = context._replace(request=None)
+        request.META["log.context"] = context.without_request()
         request.META["log.uid"] = get_current_user_id()
         response["X-Request-ID"] = str(context.request_id)
         spent = time.perf_counter() - started
