@@ -12,7 +12,6 @@ Both take what they need from the environment:
                      to the cluster's nodes, called with the folder and the image's name; default:
                      tests/e2e/build-image, for docker and kind
     E2E_HELM         the helm to use, 3 or 4; default: the one on PATH, or .tools/bin/helm
-    E2E_CHARTS       folder with the charts `web` and `redis`; default: those of a baked service
     E2E_REPORT       file for the figures; default: build/e2e.md
     KUBECONFIG       as for kubectl; the current context is used
 

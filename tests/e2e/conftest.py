@@ -70,7 +70,7 @@ def record(request) -> Callable[..., None]:
 @pytest.fixture(scope="session")
 def charts(tmp_path_factory) -> Path:
     """Return a folder with the charts, which nobody changes meanwhile."""
-    source = os.environ.get("E2E_CHARTS") or images.service().path / "helm"
+    source = images.service().path / "helm"
     return Path(shutil.copytree(source, tmp_path_factory.mktemp("charts") / "helm"))
 
 
