@@ -10,8 +10,8 @@ from .cluster import restarts
 from .web import AUTHOR_LIMIT
 
 pytestmark = pytest.mark.cluster
-# PING of the service's user with a password.
-PING = "exec $(command -v redis-cli || command -v valkey-cli) --no-auth-warning --user service ping"
+# The client of either image, as the service's user.
+CLIENT = "$(command -v redis-cli || command -v valkey-cli) --no-auth-warning --user service"
 # Processes of the pod by name; the image may have neither ps nor pkill.
 SIGNAL = """
 for process in /proc/[0-9]*; do
@@ -97,7 +97,7 @@ def passwords(cluster, redis_chart):
         cluster.helm("upgrade", "redis", redis_chart, "--wait", "--reuse-values", *options)
 
     def accepts(password):
-        command = f"REDISCLI_AUTH={shlex.quote(password)} {PING}"
+        command = f"REDISCLI_AUTH={shlex.quote(password)} {CLIENT} ping"
         return "PONG" in cluster.kubectl("exec", "redis-0", "--", "sh", "-c", f"{command} 2>&1")
 
     return upgrade, accepts
