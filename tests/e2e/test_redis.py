@@ -94,7 +94,8 @@ def passwords(cluster, redis_chart):
     """Return a function that sets Redis' password, or none, and one that tries a password."""
 
     def upgrade(*options):
-        cluster.helm("upgrade", "redis", redis_chart, "--wait", "--reuse-values", *options)
+        keep = "--reset-then-reuse-values"
+        cluster.helm("upgrade", "redis", redis_chart, "--wait", keep, *options)
 
     def accepts(password):
         command = f"REDISCLI_AUTH={shlex.quote(password)} {CLIENT} ping"

@@ -9,6 +9,7 @@ from typing import Any, cast
 import cacheops.redis
 import redis
 from redis.exceptions import NoScriptError
+from redis.utils import str_if_bytes
 
 from ..circuit_breaker import CircuitBreaker
 from ..redis import (
@@ -18,7 +19,7 @@ from ..redis import (
     delete_by_prefix,
     guard,
 )
-from .keys import UNKNOWN, Server, namespace, run_id_of
+from .keys import UNKNOWN, Server, cacheops_prefix, namespace, run_id_of
 
 logger = logging.getLogger(__name__)
 MAX_LOST = 10_000
@@ -66,9 +67,10 @@ class LostInvalidations:
                 lost, self._commands = self._commands, {}
                 overflown, self._overflown = self._overflown, False
             try:
+                commands = [_for_this_server(command) for command in lost]
                 if after_outage and Server.run_id == UNKNOWN:
                     overflown = True
-                if overflown or not _ran(client, lost):
+                if overflown or None in commands or not _ran(client, commands):
                     drop_everything(client)
             except BaseException:
                 with self._lock:
@@ -79,7 +81,21 @@ class LostInvalidations:
             logger.warning("Replayed %d invalidations that Redis had missed", count)
 
 
-def _ran(client: redis.Redis, commands: Iterable[tuple[Any, ...]]) -> bool:
+def _for_this_server(command: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Return a command that may have been made for another Redis, for the one of now.
+
+    What that one keeps has another prefix, and other processes may have stored it already. An
+    invalidation finds what to remove by its prefix; of keys by name nobody knows there: None.
+    """
+    prefix = cacheops_prefix()
+    if command[0] == "EVAL":
+        return (*command[:3], prefix, *command[4:])
+    if command[0] == "UNLINK" and not command[1].startswith(prefix):
+        return None
+    return command
+
+
+def _ran(client: redis.Redis, commands: Iterable[Any]) -> bool:
     """Run commands; tell whether Redis took them all, rather than refuse some for good."""
     pipeline = client.pipeline(transaction=False)
     for command in commands:
@@ -103,8 +119,8 @@ def drop_everything(client: redis.Redis) -> None:
     delete_by_prefix(client, namespace(), keep=b":schemes:")
 
 
-class _OtherServerError(redis.TimeoutError):
-    """A connection leads to another Redis than the command was made for; it is not tried again."""
+class _OtherServerError(redis.ConnectionError):
+    """The command was made for another Redis than the one that answers."""
 
 
 class CacheopsClient(redis.Redis):
@@ -115,6 +131,7 @@ class CacheopsClient(redis.Redis):
 
     breaker: CircuitBreaker
     lost: LostInvalidations
+    plain: redis.Redis
     scripts: dict[str, str]
 
     @classmethod
@@ -128,7 +145,8 @@ class CacheopsClient(redis.Redis):
             connection.on_connect()
             known, Server.run_id = Server.run_id, run_id_of(plain)
             if Server.run_id != known:
-                raise _OtherServerError("Redis was restarted or replaced")
+                # No redis.ConnectionError, which would open the circuit: this Redis does answer.
+                raise redis.RedisError("Redis was restarted or replaced")
             try:
                 lost.replay(plain)
             except redis.ResponseError as error:
@@ -138,7 +156,7 @@ class CacheopsClient(redis.Redis):
             url, redis_connect_func=on_connect, **connection_options(url), **kwargs
         )
         guard(url, self.connection_pool)
-        self.breaker, self.lost, self.scripts = breaker, lost, {}
+        self.breaker, self.lost, self.plain, self.scripts = breaker, lost, plain, {}
 
         def recover(client: redis.Redis) -> None:
             Server.run_id = run_id_of(client)
@@ -151,14 +169,14 @@ class CacheopsClient(redis.Redis):
         """Run a command; a refusal (OOM, READONLY, WRONGTYPE, NOPERM) is as good as no answer."""
         known = Server.run_id or Server.ask()
         try:
-            answer = super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-            if Server.run_id != known:  # it was made for another server
-                raise redis.ConnectionError("Redis was restarted or replaced")
-            return answer
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         except NoScriptError:
             raise
         except (redis.ResponseError, redis.InvalidResponse) as error:
             raise redis.ConnectionError(str(error)) from error
+        finally:
+            if Server.run_id != known:  # whatever the answer, it is not of this server's keys
+                raise _OtherServerError("Redis was restarted or replaced")
 
     def info(self, section: str | None = None, *args: Any, **kwargs: Any) -> Any:
         """Answer what cacheops asks before its first script, also while Redis does not."""
@@ -183,7 +201,7 @@ class CacheopsClient(redis.Redis):
         except redis.RedisError as error:
             if sha == cacheops.redis.load_script("invalidate_insideout").sha:
                 self.lost.add(("EVAL", script, numkeys, *arguments))
-                self._ask_again(error)
+                return self._make_up_for(error)
             raise
 
     def get(self, name: Any) -> Any:
@@ -199,8 +217,8 @@ class CacheopsClient(redis.Redis):
             return list(self.scan_iter(match=pattern, count=1000))
         except redis.RedisError as error:
             self.lost.add_everything()
-            self._ask_again(error)
-            raise
+            self._make_up_for(error)
+            return []
 
     def unlink(self, *names: Any) -> Any:
         """Remove keys, a thousand at a time: `invalidate_model` has as many as there are."""
@@ -210,9 +228,9 @@ class CacheopsClient(redis.Redis):
                 removed += super().unlink(*names[start : start + 1000])
             except redis.RedisError as error:
                 for name in names[start:]:
-                    self.lost.add(("UNLINK", name))
-                self._ask_again(error)
-                raise
+                    self.lost.add(("UNLINK", str_if_bytes(name)))
+                self._make_up_for(error)
+                break
         return removed
 
     def flushdb(self, *args: Any, **kwargs: Any) -> Any:
@@ -221,8 +239,7 @@ class CacheopsClient(redis.Redis):
             drop_everything(self)
         except redis.RedisError as error:
             self.lost.add_everything()
-            self._ask_again(error)
-            raise
+            self._make_up_for(error)
 
     def brpoplpush(self, src: Any, dst: Any, timeout: float | None = 0) -> Any:
         """Wait for the holder of a lock, by polling: a blocking command outlasts any timeout.
@@ -237,7 +254,21 @@ class CacheopsClient(redis.Redis):
                 raise redis.TimeoutError(f"{key} is locked")
             time.sleep(LOCK_POLL_SECONDS)
 
-    def _ask_again(self, error: Exception) -> None:
+    def _make_up_for(self, error: redis.RedisError) -> None:
+        """Replay what was lost: at once where Redis answers, else when it does.
+
+        Raises:
+            redis.ConnectionError: Redis does not answer or refuses.
+            redis.TimeoutError: Redis does not answer.
+        """
+        if isinstance(error, _OtherServerError):
+            try:
+                return self.lost.replay(self.plain)
+            except redis.ResponseError as refusal:
+                error = redis.ConnectionError(str(refusal))
+            except redis.RedisError as failure:
+                error = failure
         # The circuit closes with a replay. While it is open, one is coming.
         if not self.breaker.is_open:
             self.breaker.trip(error)
+        raise error

@@ -1,6 +1,7 @@
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -78,6 +79,20 @@ def test_one_connection_waits_for_a_resolver_that_hangs(names):
     assert time.monotonic() - started < 5
     assert [thread.name for thread in threading.enumerate()].count("redis-resolver") == 1
     goes_on.set()
+
+
+def test_connections_that_are_made_at_once_all_get_the_new_address(names):
+    names["redis.test"] = "127.0.0.2"
+    resolver.addresses("redis.test", 6379, 20)
+    names["redis.test"] = goes_on = threading.Event()
+
+    with ThreadPoolExecutor(2) as pool:
+        found = [pool.submit(resolver.addresses, "redis.test", 6379, 20) for _ in range(2)]
+        wait_for(lambda: resolver._running and all(one.running() for one in found))
+        time.sleep(0.05)  # an answer of the last address would be there by now
+        goes_on.set()
+
+    assert [one.result() for one in found] == [["127.0.0.1"]] * 2
 
 
 def test_a_name_that_is_gone_is_an_error(names):

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
-from cacheops import cached_as, invalidate_all, invalidate_model
+from cacheops import cached_as, invalidate_all, invalidate_model, invalidate_obj
 from cacheops.redis import redis_client
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -103,7 +103,23 @@ def test_too_many_lost_invalidations_drop_everything(server, monkeypatch):
     assert list(server.scan_iter("tests:cacheops:*:q:*")) == []
 
 
-def test_nothing_is_read_that_an_earlier_run_of_the_server_has_kept(monkeypatch, breaker):
+@pytest.fixture
+def replace(monkeypatch):
+    """Return a function that lets another Redis seem to answer from now on, as processes notice
+    that have made no call meanwhile."""
+
+    def replace(run_id="another"):
+        monkeypatch.setattr(keys, "run_id_of", lambda client: run_id)
+        monkeypatch.setattr(cacheops, "run_id_of", lambda client: run_id)
+        redis_client.connection_pool.disconnect()
+
+    known = keys.Server.run_id = keys.run_id_of(client(settings.REDIS_URL))
+    yield replace
+    keys.Server.run_id = known
+    redis_client.connection_pool.disconnect()
+
+
+def test_nothing_is_read_that_an_earlier_run_of_the_server_has_kept(replace, breaker):
     """A snapshot may be older than what was invalidated since."""
     users = get_user_model().objects
     user = users.create_user("ada")
@@ -111,19 +127,55 @@ def test_nothing_is_read_that_an_earlier_run_of_the_server_has_kept(monkeypatch,
     users.filter(pk=user.pk).update(username="countess")
     assert users.get(pk=user.pk).username == "ada"
 
-    def reconnect():
-        redis_client.connection_pool.disconnect()
-        with pytest.warns(RuntimeWarning) as warnings:
+    known, outages = keys.Server.run_id, breaker.outages
+    for run_id in ("another", known):
+        replace(run_id)
+        with pytest.warns(RuntimeWarning, match="restarted or replaced"):
             assert users.get(pk=user.pk).username == "countess"
-        assert "restarted or replaced" in str(warnings[0].message)
-        wait_for(lambda: not breaker.is_open)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(keys, "run_id_of", lambda client: "another")
-        patch.setattr(cacheops, "run_id_of", lambda client: "another")
-        reconnect()
         assert users.get(pk=user.pk).username == "countess"
-    reconnect()
+    # It has answered all along, and what else is asked of it goes on.
+    assert breaker.outages == outages
+
+
+@pytest.mark.parametrize("invalidate", [invalidate_obj, lambda user: invalidate_model(type(user))])
+def test_what_others_have_stored_in_another_server_is_invalidated(replace, breaker, invalidate):
+    users = get_user_model().objects
+    user = users.create_user("ada")
+    users.get(pk=user.pk)
+    known, outages = keys.Server.run_id, breaker.outages
+    replace()
+    with pytest.warns(RuntimeWarning, match="restarted or replaced"):
+        users.get(pk=user.pk)
+    assert users.get(pk=user.pk).username == "ada"  # as another process has stored it
+
+    keys.Server.run_id = known
+    redis_client.connection_pool.disconnect()
+    users.filter(pk=user.pk).update(username="countess")
+    invalidate(user)
+
+    assert users.get(pk=user.pk).username == "countess"
+    assert breaker.outages == outages
+
+
+def test_what_was_lost_is_made_up_for_in_another_server(replace, breaker, refuse):
+    users = get_user_model().objects
+    user = users.create_user("ada")
+    known = keys.Server.run_id
+    replace()
+    with pytest.warns(RuntimeWarning, match="restarted or replaced"):
+        users.get(pk=user.pk)
+    assert users.get(pk=user.pk).username == "ada"  # as another process has stored it
+
+    keys.Server.run_id = known
+    refuse("OOM command not allowed")
+    user.username = "countess"
+    with pytest.warns(RuntimeWarning, match="cacheops cache is unreachable"):
+        user.save()
+    refuse(None)
+    wait_for(lambda: not breaker.is_open)
+
+    assert keys.Server.run_id == "another"
+    assert users.get(pk=user.pk).username == "countess"
 
 
 def test_a_server_that_hides_its_run_id_is_emptied_after_an_outage(server, monkeypatch):
@@ -142,7 +194,7 @@ def test_a_command_that_is_always_refused_does_not_come_back_for_ever(server):
     users.get(pk=users.create_user("ada").pk)
     lost = cacheops.LostInvalidations()
     lost.add(("EVAL", "this is no script", 0))
-    lost.add(("UNLINK", "tests:other"))
+    lost.add(("UNLINK", f"{keys.cacheops_prefix()}other"))
 
     lost.replay(server)
 
@@ -152,8 +204,9 @@ def test_a_command_that_is_always_refused_does_not_come_back_for_ever(server):
 
 def test_what_fails_in_whatever_way_is_not_forgotten(server, monkeypatch):
     lost = cacheops.LostInvalidations()
-    server.set("tests:lost", 1)
-    lost.add(("UNLINK", "tests:lost"))
+    name = f"{keys.cacheops_prefix()}lost"
+    server.set(name, 1)
+    lost.add(("UNLINK", name))
 
     def fail(*args, **kwargs):
         raise RuntimeError("can't start new thread")
@@ -164,7 +217,7 @@ def test_what_fails_in_whatever_way_is_not_forgotten(server, monkeypatch):
             lost.replay(server)
     lost.replay(server)
 
-    assert server.get("tests:lost") is None
+    assert server.get(name) is None
 
 
 def test_dropping_everything_leaves_what_invalidates_results_written_meanwhile(server):
