@@ -193,13 +193,17 @@ class CacheopsClient(redis.Redis):
         script = self.scripts.get(sha)
         if script is None:  # of a lock, which another client has registered
             return super().evalsha(sha, numkeys, *arguments)
+        is_invalidation = sha == cacheops.redis.load_script("invalidate_insideout").sha
         try:
             try:
-                return super().evalsha(sha, numkeys, *arguments)
+                answer = super().evalsha(sha, numkeys, *arguments)
             except NoScriptError:
-                return self.eval(script, numkeys, *arguments)
+                answer = self.eval(script, numkeys, *arguments)
+            if is_invalidation and arguments[0] != cacheops_prefix():  # another thread has noticed
+                raise _OtherServerError("Redis was restarted or replaced")
+            return answer
         except redis.RedisError as error:
-            if sha == cacheops.redis.load_script("invalidate_insideout").sha:
+            if is_invalidation:
                 self.lost.add(("EVAL", script, numkeys, *arguments))
                 return self._make_up_for(error)
             raise

@@ -188,7 +188,8 @@ class _Slot:
     def _forget_lock(self, error: redis.RedisError) -> None:
         """Have the lock removed when Redis is back, if it may have taken it without saying so."""
         if not isinstance(error.__cause__, redis.ResponseError):
-            redis_client.lost.add(("UNLINK", self._lock.name))
+            # Not as UNLINK, which is for results: a Redis that took the other's place has no lock.
+            redis_client.lost.add(("DEL", self._lock.name))
 
     def fill(self, compute: Callable[[], bytes]) -> bytes:
         """Compute the result, and keep it unless it is stale already."""

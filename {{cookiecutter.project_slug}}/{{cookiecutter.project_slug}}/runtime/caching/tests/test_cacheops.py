@@ -157,6 +157,19 @@ def test_what_others_have_stored_in_another_server_is_invalidated(replace, break
     assert breaker.outages == outages
 
 
+def test_a_server_that_another_thread_has_noticed_just_now_is_invalidated(monkeypatch):
+    users = get_user_model().objects
+    user = users.create_user("ada")
+    users.get(pk=user.pk)
+    users.filter(pk=user.pk).update(username="countess")
+
+    former = keys.Prefix(f"{keys.namespace()}former:")
+    monkeypatch.setattr("cacheops.invalidation.get_prefix", lambda **kwargs: former)
+    invalidate_obj(user)
+
+    assert users.get(pk=user.pk).username == "countess"
+
+
 def test_what_was_lost_is_made_up_for_in_another_server(replace, breaker, refuse):
     users = get_user_model().objects
     user = users.create_user("ada")
