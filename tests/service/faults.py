@@ -357,6 +357,7 @@ def observe(
 
     change("Before")
     wait_for(lambda: read() == ("Before", True), "a hit")
+    earlier = len(service.lines())  # to sign in takes long by itself
     with Load(service, "/api/blogs/") as load:
         load.more(50)
         load.answers.clear()
@@ -378,7 +379,7 @@ def observe(
     return Observation(
         dict(collections.Counter(answer.status for answer in load.answers)),
         max(durations),
-        sum(line.get("duration_ms", 0) > timeout * 900 for line in service.lines()),
+        sum(line.get("duration_ms", 0) > timeout * 900 for line in service.lines()[earlier:]),
         recovered,
         seen,
     )
