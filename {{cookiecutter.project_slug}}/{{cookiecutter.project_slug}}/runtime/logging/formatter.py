@@ -45,8 +45,11 @@ class JsonFormatter(BaseJsonFormatter):
 
     def __init__(self, service: str, version: str, names: Mapping[str, str] | None = None) -> None:
         super().__init__()
-        # Made once: json.dumps makes one for each call that asks for something of its own.
-        self._encode = json.JSONEncoder(default=text, ensure_ascii=False, allow_nan=False).encode
+        # Made once: json.dumps makes one for each call that asks for something of its own. What is
+        # plain holds nothing that holds itself.
+        self._encode = json.JSONEncoder(
+            default=text, ensure_ascii=False, allow_nan=False, check_circular=False
+        ).encode
         self._second = (0, "")
         self._static = {"service": service, "version": version}
         self._names = dict(names or {})
@@ -63,7 +66,7 @@ class JsonFormatter(BaseJsonFormatter):
             if record.args:
                 record.args = inert(record.args)
             record.message = "" if isinstance(record.msg, dict) else record.getMessage()
-            log_data: dict[str, Any] = {}
+            log_data = self._fields(record, record.message)
             self.add_fields(log_data, record, {})
             return self.serialize_log_record(log_data)
         except Exception as error:  # a log line must not break the request that wrote it
@@ -76,7 +79,7 @@ class JsonFormatter(BaseJsonFormatter):
     def add_fields(
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
     ) -> None:
-        log_data.update(self._fields(record, record.message))
+        """Add what is not in every line: the user, an exception, the stack, and `extra`."""
         if user_id := get_current_user_id():
             log_data["uid"] = plain(user_id)
         if record.exc_info and record.exc_info[1] is not None:
