@@ -48,6 +48,8 @@ _positive = validate.Range(min=1)
 
 DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = env.str("SECRET_KEY", DEVELOPMENT_SECRET_KEY if DEBUG else "")
+# Former keys, whose signatures are accepted while SECRET_KEY is rotated.
+SECRET_KEY_FALLBACKS = env.items("SECRET_KEY_FALLBACKS", str)
 ALLOWED_HOSTS = env.items("ALLOWED_HOSTS", parse_host)
 CSRF_TRUSTED_ORIGINS = env.items("CSRF_TRUSTED_ORIGINS", parse_origin)
 CORS_ALLOWED_ORIGINS = env.items("CORS_ALLOWED_ORIGINS", parse_origin)
@@ -237,9 +239,15 @@ CACHEOPS_ENABLED = bool(CACHEOPS_REDIS_URL)
 CACHEOPS_REDIS = CACHEOPS_REDIS_URL or "redis://localhost"
 CACHEOPS_CLIENT_CLASS = f"{__package__}.runtime.caching.cacheops.CacheopsClient"
 CACHEOPS_PREFIX = f"{__package__}.runtime.caching.keys.cacheops_prefix"
+CACHEOPS_SERIALIZER = f"{__package__}.runtime.caching.querysets.Serializer"
 CACHEOPS_DEGRADE_ON_FAILURE = True
 # Without it, a key that Redis evicts takes the invalidation of others with it.
 CACHEOPS_INSIDEOUT = True
+# Fields by whose value no result is found: it is long, or equal values are written differently.
+CACHEOPS_SKIP_FIELDS = [
+    *("FileField", "TextField", "BinaryField", "JSONField", "ArrayField"),
+    *("DecimalField", "FloatField", "DateTimeField", "TimeField", "DurationField"),
+]
 CACHEOPS = {
     # Any User.objects.get() for 15 minutes, which includes .first(), .last(), request.user and
     # following a foreign key to a user.

@@ -9,7 +9,9 @@ class RuntimeConfig(AppConfig):
         # Importing them registers the checks and connects the signals.
         from . import signals  # noqa: F401
         from .caching import checks as _caching  # noqa: F401
+        from .caching import patches
         from .logging import values
         from .throttling import checks as _throttling  # noqa: F401
 
+        patches.install()
         values.redact(settings.LOG_REDACT)

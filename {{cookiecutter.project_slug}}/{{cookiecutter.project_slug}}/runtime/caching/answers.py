@@ -12,7 +12,8 @@ from django.utils import timezone, translation
 from django.utils.cache import get_conditional_response, patch_vary_headers
 
 from ..metrics import cache_requests
-from .store import Dependencies, Result, get_or_compute
+from .dependencies import Dependencies
+from .store import Result, get_or_compute
 
 # RFC 9211. Who waited for another request's computation was answered by that one's.
 _CACHE_STATUS = {"hit": "hit", "miss": "fwd=miss", "collapsed": "fwd=miss; collapsed"}

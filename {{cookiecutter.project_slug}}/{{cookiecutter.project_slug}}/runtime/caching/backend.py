@@ -1,6 +1,5 @@
 """Django's cache on Redis."""
 
-import pickle
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, TypeVar
@@ -9,17 +8,55 @@ import redis
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.redis import RedisCache as DjangoRedisCache
 from django.core.cache.backends.redis import RedisCacheClient
+from django.core.exceptions import ImproperlyConfigured
 
 from ..metrics import cache_requests
 from ..redis import connection_options, delete_by_prefix, guard
+from . import signing
 
 T = TypeVar("T")
-# What another release has pickled may be of a class that this one does not have.
-UNREADABLE = (pickle.UnpicklingError, AttributeError, ImportError, EOFError, IndexError)
+# Redis' replies to INCRBY that say something of the value, and nothing of Redis' state.
+_NOT_A_NUMBER = ("value is not an integer", "increment or decrement", "WRONGTYPE")
+
+
+class _SigningSerializer:
+    """Serializes a key and its value: integers as they are, so that Redis can count; all else signed.
+
+    Args:
+        serializer: with `dumps` and `loads`, as Django's RedisSerializer.
+    """
+
+    def __init__(self, serializer: Any) -> None:
+        self._serializer = serializer
+
+    def dumps(self, item: tuple[str, Any]) -> Any:
+        """Return what Redis stores for a key and value."""
+        key, value = item
+        serialized = self._serializer.dumps(value)
+        if type(serialized) is int:
+            return serialized
+        if isinstance(serialized, str):
+            serialized = serialized.encode()
+        return signing.sign(key.encode(), serialized)
+
+    def loads(self, key: str, stored: bytes) -> Any:
+        """Return the value of a key.
+
+        Raises:
+            Exception: the value is not this service's, or its class cannot read it.
+        """
+        try:
+            return int(stored)
+        except ValueError:
+            return self._serializer.loads(signing.unsign(key.encode(), stored))
 
 
 class _Client(RedisCacheClient):
     """Django's client, which keeps its `redis.Redis`: building one costs more than a GET."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._serializer: Any = _SigningSerializer(self._serializer)
 
     @cached_property
     def _redis(self) -> redis.Redis:
@@ -30,18 +67,64 @@ class _Client(RedisCacheClient):
     def get_client(self, key: Any = None, *, write: bool = False) -> redis.Redis:
         return self._redis
 
+    def add(self, key: str, value: Any, timeout: int | None) -> bool:
+        return bool(super().add(key, (key, value), timeout))
+
+    def set(self, key: str, value: Any, timeout: int | None) -> None:
+        super().set(key, (key, value), timeout)
+
+    def set_many(self, data: dict[str, Any], timeout: int | None) -> None:
+        super().set_many({key: (key, value) for key, value in data.items()}, timeout)
+
+    def get(self, key: str, default: Any) -> Any:
+        return self._loaded({key: self._redis.get(key)}).get(key, default)
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        names = list(keys)
+        stored: Any = self._redis.mget(names)
+        return self._loaded(dict(zip(names, stored, strict=True)))
+
+    def _loaded(self, stored: dict[str, Any]) -> dict[str, Any]:
+        """Return the values of those keys that have one; remove what cannot be read."""
+        values, unreadable = {}, []
+        for key, value in stored.items():
+            if value is None:
+                continue
+            try:
+                values[key] = self._serializer.loads(key, value)
+            except Exception:  # unsigned, altered, or of another release whose classes differ
+                unreadable.append(key)
+        if unreadable:
+            self._redis.unlink(*unreadable)
+        return values
+
 
 class RedisCache(DjangoRedisCache):
-    """Django's cache on Redis, of which an outage costs speed and nothing else.
+    """Fail-open cache backend: during an outage of Redis, reads miss and writes are dropped.
 
-    While Redis does not answer, reads are misses and writes do nothing. `clear()` removes this
-    cache's keys only, for other caches and cacheops may share the database.
+    Values are signed (signing.py). Keys begin with `KEY_PREFIX:cache:`, whatever KEY_FUNCTION
+    returns, so that `clear()` removes this cache's keys and no others of the database.
+
+    Raises:
+        ImproperlyConfigured: LOCATION has several servers. Reading from a replica would return
+            what was written over or deleted just before.
     """
 
-    def __init__(self, server: str, params: dict[str, Any]) -> None:
-        options = {**connection_options(server), **params.get("OPTIONS", {})}
-        super().__init__(server, {**params, "OPTIONS": options})
+    def __init__(self, server: str | list[str], params: dict[str, Any]) -> None:
+        servers = [server] if isinstance(server, str) else list(server)
+        if len(servers) != 1 or "," in servers[0] or ";" in servers[0]:
+            raise ImproperlyConfigured(
+                "LOCATION of CACHES must be the URL of one Redis: a replica may not have what was"
+                " written just before."
+            )
+        options = {**connection_options(servers[0]), **params.get("OPTIONS", {})}
+        super().__init__(servers[0], {**params, "OPTIONS": options})
         self._class = _Client
+        self._namespace = f"{self.key_prefix}:cache:"
+
+    def make_key(self, key: Any, version: Any = None) -> str:
+        """Return the key in Redis."""
+        return f"{self._namespace}{super().make_key(key, version)}"
 
     def _try(self, call: Callable[[], T], fallback: T) -> T:
         try:
@@ -56,10 +139,7 @@ class RedisCache(DjangoRedisCache):
 
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         missing = object()
-        try:
-            value = self._try(lambda: super(RedisCache, self).get(key, missing, version), missing)
-        except UNREADABLE:
-            value = missing
+        value = self._try(lambda: super(RedisCache, self).get(key, missing, version), missing)
         cache_requests("default", "miss" if value is missing else "hit").inc()
         return default if value is missing else value
 
@@ -75,16 +155,24 @@ class RedisCache(DjangoRedisCache):
         return self._try(lambda: super(RedisCache, self).delete(key, version), False)
 
     def get_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
-        try:
-            return self._try(lambda: super(RedisCache, self).get_many(keys, version), {})
-        except UNREADABLE:
-            return {}
+        return self._try(lambda: super(RedisCache, self).get_many(keys, version), {})
 
     def has_key(self, key: Any, version: int | None = None) -> bool:
         return self._try(lambda: super(RedisCache, self).has_key(key, version), False)
 
     def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
-        return self._try(lambda: super(RedisCache, self).incr(key, delta, version), delta)
+        """Add to an integer, and return the sum; the delta while Redis is unavailable.
+
+        Raises:
+            ValueError: there is no such key.
+            redis.ResponseError: its value is no integer.
+        """
+        try:
+            return super().incr(key, delta, version)
+        except redis.RedisError as error:
+            if str(error).startswith(_NOT_A_NUMBER):
+                raise
+            return delta
 
     def set_many(
         self,
@@ -100,6 +188,5 @@ class RedisCache(DjangoRedisCache):
         self._try(lambda: super(RedisCache, self).delete_many(keys, version), None)
 
     def clear(self) -> None:
-        # Django's keys are prefix:version:key.
         client: Any = self._cache
-        self._try(lambda: delete_by_prefix(client.get_client(), self.key_prefix, ":[0-9]*:*"), None)
+        self._try(lambda: delete_by_prefix(client.get_client(), self._namespace), None)

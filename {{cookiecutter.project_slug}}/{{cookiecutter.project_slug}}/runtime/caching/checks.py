@@ -8,11 +8,55 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.mixins import AccessMixin
 from django.core import checks
+from django.core.cache import caches
+from django.core.exceptions import ImproperlyConfigured
 from django.middleware.cache import CacheMiddleware
 
 from ..views import all_views
+from .dependencies import Dependencies, declared
 
+_UNSAFE_OPTIONS = {
+    "local_get": "keeps rows in the process, where no change reaches them",
+    "cache_on_save": "stores a row that may have been changed again meanwhile",
+}
 _METHODS = ("dispatch", "get", "list", "retrieve")
+
+
+@checks.register("caching")
+def check_dependencies(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Find cached views that depend on models whose changes are not seen."""
+    messages: list[checks.CheckMessage] = []
+    for view, models in declared:
+        try:
+            Dependencies.of(models)
+        except ImproperlyConfigured as error:
+            messages.append(checks.Error(f"{view}: {error}", id="caching.E003"))
+    return messages
+
+
+@checks.register("caching")
+def check_backends(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Find settings of CACHES that a backend rejects, which it otherwise does in a request."""
+    messages: list[checks.CheckMessage] = []
+    for alias in settings.CACHES:
+        try:
+            caches[alias]
+        except ImproperlyConfigured as error:
+            messages.append(checks.Error(f"CACHES[{alias!r}]: {error}", id="caching.E004"))
+    return messages
+
+
+@checks.register("caching")
+def check_cacheops(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Find options of CACHEOPS under which a change would not be seen."""
+    return [
+        checks.Error(
+            f"CACHEOPS[{name!r}] sets {option}, which {problem}. Remove it.", id="caching.E005"
+        )
+        for name, profile in settings.CACHEOPS.items()
+        for option, problem in _UNSAFE_OPTIONS.items()
+        if profile and {**getattr(settings, "CACHEOPS_DEFAULTS", {}), **profile}.get(option)
+    ]
 
 
 @checks.register("caching")

@@ -11,19 +11,20 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from .answers import NotKeptError, answer, is_keepable, kept, name_of, rendered
-from .store import Dependencies
+from .dependencies import Dependencies, declare
+from .isolation import has_body, replaced, without_headers
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
 
 def public_page(*depends_on: type[Model], timeout: int | None = None) -> Callable[[View], View]:
-    """Keep what a plain view answers to GET and HEAD, where it is the same for everyone.
+    """Cache the responses of a plain view to GET and HEAD that are the same for everyone.
 
-    Nothing is read or kept for a request with an Authorization header or a cookie of sessions, CSRF
-    or messages, and nothing is kept of an answer that sets a cookie, that is not a 200, that is
-    encoded or varies, that says `private` or `no-store`, or whose view has looked at the session or
-    messages, made a CSRF token or a nonce. Put `throttled`, other guards, and whatever marks the
-    response for a middleware above it.
+    The cache is bypassed for a request with a body, an Authorization header or a cookie of
+    sessions, CSRF or messages. Other cookies are absent while a page is computed. A response is not
+    stored if it sets a cookie, is not a 200, is encoded or varies, says `private` or `no-store`, or
+    if its view has read the session or messages, or created a CSRF token or a nonce. Put
+    `throttled`, other guards, and whatever marks the response for a middleware above it.
 
     Args:
         depends_on: models whose changes make the page stale.
@@ -33,13 +34,20 @@ def public_page(*depends_on: type[Model], timeout: int | None = None) -> Callabl
         raise TypeError("public_page needs models, or a timeout in seconds.")
 
     def decorate(view: View) -> View:
+        declare(view, depends_on)
+
         @wraps(view)
         def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            if request.method not in {"GET", "HEAD"} or _is_personal(request):
+            is_read = request.method in {"GET", "HEAD"} and not has_body(request)
+            if not is_read or _is_personal(request):
                 return view(request, *args, **kwargs)
 
             def compute() -> bytes:
-                response = rendered(view(request, *args, **kwargs))
+                with (
+                    replaced({(request, "COOKIES"): {}}),
+                    without_headers(request, credentials=True),
+                ):
+                    response = rendered(view(request, *args, **kwargs))
                 if _became_personal(request) or not is_keepable(response, {"accept-encoding"}):
                     raise NotKeptError(response)
                 return kept(response, shared=True)

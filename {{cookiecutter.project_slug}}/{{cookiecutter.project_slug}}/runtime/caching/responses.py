@@ -1,38 +1,43 @@
-"""Answers of REST framework views."""
+"""Cached responses of REST framework views."""
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db.models import Model, QuerySet
 from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
 from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from .answers import NotKeptError, answer, is_keepable, kept, name_of, rendered
-from .store import Dependencies
+from .dependencies import Dependencies, declare
+from .isolation import Hidden, has_body, replaced, without_headers
 
 Dependency = type[Model] | Callable[[Any], QuerySet[Any]]
+Factor = str | Callable[[Request], object]
 Handler = TypeVar("Handler", bound=Callable[..., HttpResponseBase])
+logger = logging.getLogger(__name__)
 
 
 def cached_response(
     *depends_on: Dependency,
     shared: bool = False,
     timeout: int | None = None,
-    vary_on: Callable[[Request], object] | None = None,
+    vary_on: Factor | Sequence[Factor] = (),
 ) -> Callable[[Handler], Handler]:
-    """Keep what a handler of a Django REST framework view answers to GET and HEAD.
+    """Cache the responses of a Django REST framework handler to GET and HEAD.
 
     Authentication, permissions and throttles run for every request; permissions on objects run in
-    the handler, when an answer is computed. An answer is kept for the full URL, the media type, the
-    version, the language and the time zone, and for each user and session, while nothing changes
-    that it depends on. Only a 200 without cookies is kept. It has an ETag, which a client may send
-    back for a 304, and is to be asked for each time (Cache-Control).
+    the handler, when a response is computed. A response is cached for the full URL, the media type,
+    the version, the language and the time zone, and for each user and session, until something
+    changes that it depends on. Only a 200 without cookies is cached. It has an ETag, which a client
+    may send back for a 304, and is to be revalidated each time (Cache-Control).
 
         @cached_response(Blog, Author, shared=True)
         def list(self, request, *args, **kwargs):
@@ -44,34 +49,48 @@ def cached_response(
     Args:
         depends_on: models, any row of which counts; functions from the view to a queryset, of
             which the rows count that meet its conditions by `=` and `in`.
-        shared: whether the answer is the same for everyone who gets this far. Asking for the user
-            or the session then raises ImproperlyConfigured while an answer is computed.
-        timeout: seconds to keep an answer; the smallest of the models' CACHEOPS timeouts when None.
-        vary_on: returns what else the answer depends on, as a value with a `repr()` of its own.
+        shared: whether the response is the same for everyone who gets this far. While it is
+            computed, the user, the session and the cookies raise ImproperlyConfigured, and the
+            headers Authorization and Cookie are absent.
+        timeout: seconds to cache a response; the smallest of the models' CACHEOPS timeouts if None.
+        vary_on: what else the response depends on: a header's name, a function that returns a value
+            with its own `repr()`, or several of these. A view may name these headers in Vary.
     """
     if not depends_on:
-        raise TypeError("cached_response needs the models whose changes make an answer stale.")
+        raise TypeError("cached_response needs the models whose changes make a response stale.")
     models = [found for found in depends_on if isinstance(found, type)]
     functions = [found for found in depends_on if not isinstance(found, type)]
+    factors = [vary_on] if isinstance(vary_on, str) or callable(vary_on) else list(vary_on)
+    headers = [factor for factor in factors if isinstance(factor, str)]
+    vary = {"accept", *map(str.lower, headers), *(() if shared else _CREDENTIALS)}
+    if shared and not _CREDENTIALS.isdisjoint(vary):
+        raise TypeError(
+            "A shared response cannot vary on Authorization or Cookie: leave shared out."
+        )
 
     def decorate(handler: Handler) -> Handler:
+        declare(handler, models)
+
         @wraps(handler)
         def wrapper(*args: Any, **kwargs: Any) -> HttpResponseBase:
             request = _request_of(handler, args)
-            if not _may_be_kept(request):
+            if not _is_cacheable(request):
                 return handler(*args, **kwargs)
             view = request.parser_context["view"]
             try:
                 dependencies = Dependencies.of([*models, *(found(view) for found in functions)])
             except (TypeError, ValueError, ValidationError):  # no such row, as the handler will say
                 return handler(*args, **kwargs)
+            except ImproperlyConfigured as error:  # of a queryset's model; the check has the others
+                _report(f"{handler.__qualname__} is not cached. {error}")
+                return handler(*args, **kwargs)
 
             def compute() -> bytes:
                 with _computing(request, handler, shared):
                     response = _rendered(request, view, handler(*args, **kwargs))
-                vary = {"accept"} if shared else {"accept", "authorization", "cookie"}
-                if not is_keepable(response, vary) and vary_on is None:
+                if not is_keepable(response, vary):
                     raise NotKeptError(response)
+                patch_vary_headers(response, headers)
                 return kept(response, shared)
 
             name = name_of(
@@ -80,7 +99,7 @@ def cached_response(
                 request.accepted_media_type,
                 request.version,
                 None if shared else _visitor(request),
-                None if vary_on is None else vary_on(request),
+                *(_value_of(factor, request) for factor in factors),
             )
             return answer(request._request, name, dependencies, compute, timeout)
 
@@ -89,42 +108,33 @@ def cached_response(
     return decorate
 
 
-class _Nobody:
-    """Stands for the user, or the session, while a shared answer is computed."""
+_CREDENTIALS = frozenset({"authorization", "cookie"})
 
-    def __init__(self, handler: Callable[..., Any], what: str) -> None:
-        self.__dict__["_message"] = (
-            f"{handler.__module__}.{handler.__qualname__} is a cached_response with shared=True,"
-            f" and asks for the {what}. Leave shared out, and each user has an answer of their own."
-        )
 
-    def _refuse(self, *args: object) -> Any:
-        raise ImproperlyConfigured(self.__dict__["_message"])
+@cache
+def _report(message: str) -> None:
+    """Log a mistake of configuration once in each process."""
+    logger.error(message)
 
-    __getattr__ = __setattr__ = __eq__ = __bool__ = __str__ = __int__ = __iter__ = _refuse
-    __hash__ = __getitem__ = __setitem__ = __contains__ = __len__ = _refuse
+
+def _value_of(factor: Factor, request: Request) -> object:
+    return request.headers.get(factor) if isinstance(factor, str) else factor(request)
 
 
 @contextmanager
 def _computing(request: Request, handler: Callable[..., Any], shared: bool) -> Iterator[None]:
-    """Keep a shared answer from knowing who asks, and any from holding a CSRF token."""
-    known: Any = request
-    django: Any = request._request
-    # What Request.user and Request.auth return, then what Django's own have.
-    hidden = [(known, "_user", "user"), (known, "_auth", "user")]
-    hidden += [(django, name, name) for name in ("user", "session") if hasattr(django, name)]
-    before = [getattr(owner, name) for owner, name, _ in hidden] if shared else []
-    token = django.META.pop("CSRF_COOKIE", None)
-    try:
-        if shared:
-            for owner, name, what in hidden:
-                setattr(owner, name, _Nobody(handler, what))
+    """Hide the caller from a shared response, and a CSRF token from any."""
+    django = request._request
+    hidden: dict[tuple[Any, str], Any] = {}
+    if shared:
+        user, session = Hidden(handler, "user"), Hidden(handler, "session")
+        hidden = {(django, "COOKIES"): Hidden(handler, "cookies")}
+        # What Request.user and Request.auth return, then Django's own.
+        hidden |= {(request, "_user"): user, (request, "_auth"): user}
+        own = {"user": user, "session": session}
+        hidden |= {(django, name): own[name] for name in own if hasattr(django, name)}
+    with replaced(hidden), without_headers(django, credentials=shared):
         yield
-    finally:
-        for (owner, name, _), value in zip(hidden, before, strict=False):
-            setattr(owner, name, value)
-        if "CSRF_COOKIE" not in django.META and token is not None:
-            django.META["CSRF_COOKIE"] = token
 
 
 def _request_of(handler: Callable[..., Any], args: tuple[Any, ...]) -> Request:
@@ -135,12 +145,13 @@ def _request_of(handler: Callable[..., Any], args: tuple[Any, ...]) -> Request:
     raise TypeError(f"{name} is a cached_response and no handler of a REST framework view.")
 
 
-def _may_be_kept(request: Request) -> bool:
+def _is_cacheable(request: Request) -> bool:
     user = request.user
-    # Someone whom nothing tells from others cannot have an answer of their own.
+    # A user without a primary key cannot be told from others.
     is_known = not getattr(user, "is_authenticated", False) or getattr(user, "pk", None) is not None
-    for_people = isinstance(request.accepted_renderer, BrowsableAPIRenderer)
-    return request.method in {"GET", "HEAD"} and is_known and not for_people
+    is_browsable = isinstance(request.accepted_renderer, BrowsableAPIRenderer)
+    is_read = request.method in {"GET", "HEAD"} and not has_body(request._request)
+    return is_read and is_known and not is_browsable
 
 
 def _visitor(request: Request) -> object:

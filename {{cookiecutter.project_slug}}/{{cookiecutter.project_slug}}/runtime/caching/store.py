@@ -1,16 +1,17 @@
-"""Results that a change of the database drops, computed once however many ask for them.
+"""Results that a change of the database invalidates, computed once for concurrent requests.
 
-The keys, and what invalidates them, are those of cacheops in its INSIDEOUT mode: a result is kept
-beside a checksum of the stamps of what it depends on, a change removes a stamp, and a result whose
-checksum is not that of the present stamps is no longer one. One MGET reads a result and its stamps.
+The keys, and what invalidates them, are those of cacheops in its INSIDEOUT mode: a result is stored
+next to a checksum of the stamps of its dependencies, a change removes a stamp, and a result whose
+checksum does not match the present stamps is a miss. One MGET reads a result and its stamps.
+
+A result is stored only if no stamp has changed since before it was computed.
 """
 
 import json
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
@@ -18,66 +19,29 @@ import redis
 from cacheops.getset import dnfs_to_conj_keys, dnfs_to_schemes, join_stamps
 from cacheops.redis import load_script, redis_client
 from cacheops.transaction import transaction_states
-from cacheops.tree import dnfs
 from django.conf import settings
 from django.db import connections
-from django.db.models import Model, QuerySet
 
 from ..redis import ThreadClients
-from .cacheops import LOCK_POLL_SECONDS, LOCK_WAIT_SECONDS
+from .dependencies import Conditions, Dependencies
 from .keys import cacheops_prefix
+from .signing import InvalidSignatureError, sign, unsign
 
-# A computation that takes longer may be made twice; one whose process died holds others up so long.
+# A computation that takes longer may run twice; if its process dies, others wait so long.
 LOCK_SECONDS = 10
-
-
-class Dependencies(NamedTuple):
-    """What a result is made of.
-
-    Attributes:
-        conditions: for each table, the conditions that a changed row has to meet.
-        timeout: the smallest of the models' CACHEOPS timeouts, in seconds.
-    """
-
-    conditions: dict[str, list[dict[str, Any]]]
-    timeout: int
-
-    @classmethod
-    def of(cls, samples: Iterable[type[Model] | QuerySet[Any]]) -> "Dependencies":
-        """Find them for models (any row) and querysets (rows that meet its `=` and `in`).
-
-        Raises:
-            ImproperlyConfigured: the CACHEOPS setting has nothing for a model.
-        """
-        conditions: dict[str, list[dict[str, Any]]] = {}
-        timeouts = []
-        for sample in samples:
-            found, timeout = _of_model(sample) if isinstance(sample, type) else _of_rows(sample)
-            timeouts.append(timeout)
-            for table, conjunctions in found.items():
-                conditions.setdefault(table, []).extend(conjunctions)
-        return cls(conditions, min(timeouts, default=0))
-
-
-@cache
-def _of_model(model: type[Model]) -> tuple[dict[str, list[dict[str, Any]]], int]:
-    _, timeout = _of_rows(model._base_manager.all())
-    table = model._meta.concrete_model._meta.db_table  # type: ignore[union-attr]
-    return {table: [{}]}, timeout
-
-
-def _of_rows(queryset: Any) -> tuple[dict[str, list[dict[str, Any]]], int]:
-    queryset._require_cacheprofile()
-    return dnfs(queryset), queryset._cacheprofile["timeout"]
+LOCK_POLL_SECONDS = 0.02
+LOCK_WAIT_SECONDS = 5.0
+# A stamp lives at least so long before a result needs it for longer.
+STAMP_SECONDS = 60
 
 
 class Result(NamedTuple):
-    """A result, and what had to be done for it.
+    """A result, and how it was obtained.
 
     Attributes:
         value: the bytes.
-        outcome: "hit"; "miss", "collapsed" if another request's computation was waited for;
-            "bypass" where nothing may be read from the cache or the cache does not answer.
+        outcome: "hit"; "miss"; "collapsed" if another request's computation was waited for;
+            "bypass" where the cache must not be read or is unavailable.
     """
 
     value: bytes
@@ -87,21 +51,21 @@ class Result(NamedTuple):
 def get_or_compute(
     name: str, dependencies: Dependencies, compute: Callable[[], bytes], timeout: int | None = None
 ) -> Result:
-    """Return what is kept under a name, or compute and keep it.
+    """Return the result stored under a name, or compute and store it.
 
     Among requests that miss at the same time, in whatever process, one computes and the others wait
-    for it, for LOCK_WAIT_SECONDS at most. A result is not kept if something that it depends on has
-    changed while it was computed.
+    for it, for LOCK_WAIT_SECONDS at most.
 
     Args:
         name: identifies the result among all of the service's.
-        dependencies: what makes the result stale.
-        compute: makes the result. What it raises is raised.
-        timeout: seconds to keep it; that of the dependencies when None.
+        dependencies: whose changes make the result stale.
+        compute: computes the result. Its exceptions propagate.
+        timeout: seconds to store it; the timeout of the dependencies when None.
     """
-    if not settings.CACHEOPS_ENABLED or transaction_states.is_dirty(connections):
+    if not settings.CACHEOPS_ENABLED or is_bypassed(connections):
         return Result(compute(), "bypass")
-    slot = _Slot(name, dependencies, dependencies.timeout if timeout is None else timeout)
+    timeout = dependencies.timeout if timeout is None else timeout
+    slot = Slot(cacheops_prefix(), cacheops_prefix() + name, dependencies.conditions)
     try:
         value = slot.read()
     except redis.RedisError:
@@ -110,9 +74,37 @@ def get_or_compute(
         return Result(value, "hit")
     try:
         value = slot.claim()
-        return Result(slot.fill(compute), "miss") if value is None else Result(value, "collapsed")
+        if value is not None:
+            return Result(value, "collapsed")
+        slot.prepare()
+        value = compute()
+        if not is_bypassed(connections):
+            slot.write(value, timeout)
+        return Result(value, "miss")
     finally:
         slot.release()
+
+
+def is_bypassed(databases: Any) -> bool:
+    """Return whether results of now must be neither read nor stored.
+
+    That is inside a transaction which has written, whose rows nobody else may see, and inside one
+    that reads from a snapshot, which may be older than what was invalidated since.
+
+    Args:
+        databases: the aliases of the databases that are read.
+    """
+    return transaction_states.is_dirty(databases) or any(
+        connections[alias].in_atomic_block and _has_snapshot(connections[alias])
+        for alias in databases
+    )
+
+
+def _has_snapshot(connection: Any) -> bool:
+    if connection.vendor == "sqlite":  # under IMMEDIATE nobody else writes meanwhile
+        return connection.transaction_mode not in {"IMMEDIATE", "EXCLUSIVE"}
+    level = getattr(connection, "isolation_level", None)
+    return getattr(level, "name", "READ_COMMITTED") != "READ_COMMITTED"
 
 
 @cache
@@ -120,34 +112,65 @@ def _readers() -> ThreadClients:
     return ThreadClients(redis_client)
 
 
-class _Slot:
-    """Where one result is kept, or missing."""
+class Slot:
+    """The place of one result in Redis.
 
-    def __init__(self, name: str, dependencies: Dependencies, timeout: int) -> None:
-        self._prefix = cacheops_prefix()
-        self._key = self._prefix + name
-        self._dependencies = dependencies
-        self._timeout = timeout
-        self._invalidators = dnfs_to_conj_keys(self._prefix, dependencies.conditions)
+    Args:
+        prefix: cacheops' prefix, with which the keys of stamps begin.
+        key: the result's key.
+        conditions: of its dependencies.
+    """
+
+    def __init__(self, prefix: str, key: str, conditions: Conditions) -> None:
+        self._prefix = prefix
+        self._key = key
+        self._conditions = conditions
+        self._invalidators = dnfs_to_conj_keys(prefix, conditions)
+        # Of the stamps when they were last read; None while one is missing.
+        self._checksum: str | None = None
 
     @cached_property
     def _lock(self) -> Any:
         return redis_client.lock(f"{self._key}:lock", timeout=LOCK_SECONDS)
 
     def read(self) -> bytes | None:
-        """Return the result, if there is one and it is fresh."""
+        """Return the result if it is there, fresh, and signed by this service.
+
+        Raises:
+            redis.RedisError: Redis is unavailable.
+        """
         execute = _readers().get().execute_command
         return self._checked(execute("MGET", self._key, *self._invalidators))
 
     def _checked(self, values: list[bytes | None]) -> bytes | None:
-        kept, *stamps = values
-        if kept is None or None in stamps:
+        stored, *stamps = values
+        self._checksum = None if None in stamps else join_stamps(stamps)
+        if stored is None or self._checksum is None:
             return None
-        checksum, _, value = kept.partition(b":")
-        return value if checksum.decode() == join_stamps(stamps) else None
+        checksum, _, signed = stored.partition(b":")
+        if checksum.decode("latin-1") != self._checksum:
+            return None
+        try:
+            return unsign(self._place, signed)
+        except InvalidSignatureError:
+            self.discard()
+            return None
+
+    @property
+    def _place(self) -> bytes:
+        """The key and the stamps of a result, to which its signature binds it."""
+        return f"{self._key} {self._checksum}".encode()
+
+    def discard(self) -> None:
+        """Remove a result that cannot be read.
+
+        Raises:
+            redis.RedisError: Redis is unavailable.
+        """
+        redis_client.plain.unlink(self._key)
 
     def claim(self) -> bytes | None:
-        """Return what another request computes just now; None if this one has to.
+        """Return the result that another request is computing; None if this one has to.
 
         Waits for one other computation and no more: where results do not last, because writing is
         as frequent as reading or because computing fails, queueing up would make it worse.
@@ -168,14 +191,14 @@ class _Slot:
         if self._lock.acquire(blocking=False, token=token):
             return True
         # A command whose connection broke is sent again, and may find what it has done itself.
-        if redis_client.get(self._lock.name) == token.encode():
+        if redis_client.plain.get(self._lock.name) == token.encode():
             self._lock.local.token = token.encode()
             return True
         return False
 
     def _wait(self) -> bytes | None:
-        """Return what the holder of the lock keeps; None if that is nothing, or takes too long."""
-        holder = redis_client.get(self._lock.name)
+        """Return the result of the lock's holder; None if there is none, or it takes too long."""
+        holder = redis_client.plain.get(self._lock.name)
         deadline = time.monotonic() + LOCK_WAIT_SECONDS
         while time.monotonic() < deadline:
             *values, current = redis_client.mget(self._key, *self._invalidators, self._lock.name)
@@ -191,38 +214,42 @@ class _Slot:
             # Not as UNLINK, which is for results: a Redis that took the other's place has no lock.
             redis_client.lost.add(("DEL", self._lock.name))
 
-    def fill(self, compute: Callable[[], bytes]) -> bytes:
-        """Compute the result, and keep it unless it is stale already."""
-        # Stamps that are there before show afterwards whether one was removed.
-        checksum = self._write(b"", "of nothing, so that only the stamps are written")
-        value = compute()
-        if checksum and not transaction_states.is_dirty(connections):
-            self._write(value, checksum.decode())
-        return value
-
-    def _write(self, value: bytes, checksum: str) -> bytes | None:
-        """Keep a value if the stamps have this checksum; return theirs if they have not."""
-        conditions = self._dependencies.conditions
-        with suppress(redis.RedisError):
-            answer: bytes | None = load_script("cache_thing_insideout")(
-                keys=[self._prefix, self._key],
-                args=[
-                    value,
-                    json.dumps(dnfs_to_schemes(conditions)),
-                    json.dumps(self._invalidators),
-                    self._timeout,
-                    random.random(),  # noqa: S311 - a new stamp has to differ from the one before
-                    checksum,
-                ],
-            )
-            return answer
-        return None
-
     def release(self) -> None:
         """Let others compute, if this request was the one to."""
+        if "_lock" not in self.__dict__:
+            return
         try:
             self._lock.release()
         except redis.exceptions.LockError:  # it is another's, or was held for too long
             return
         except redis.RedisError as error:
             self._forget_lock(error)
+
+    def prepare(self) -> None:
+        """Create the stamps that are missing, before a result is computed: a removed one shows."""
+        if self._checksum is None:
+            self._run_script(b"", STAMP_SECONDS, "of nothing, so that only stamps are written")
+
+    def write(self, value: bytes, timeout: int) -> None:
+        """Store a result for some seconds, unless a stamp has changed since they were last read."""
+        if self._checksum is not None:
+            self._run_script(sign(self._place, value), timeout, self._checksum)
+
+    def _run_script(self, value: bytes, timeout: int, expected: str) -> None:
+        """Store a value if the stamps have the expected checksum, else learn which they have."""
+        try:
+            checksum: bytes | None = load_script("cache_thing_insideout")(
+                keys=[self._prefix, self._key],
+                args=[
+                    value,
+                    json.dumps(dnfs_to_schemes(self._conditions)),
+                    json.dumps(self._invalidators),
+                    timeout,
+                    random.random(),  # noqa: S311 - a new stamp has to differ from the one before
+                    expected,
+                ],
+            )
+        except redis.RedisError:
+            return
+        if checksum is not None:
+            self._checksum = checksum.decode()

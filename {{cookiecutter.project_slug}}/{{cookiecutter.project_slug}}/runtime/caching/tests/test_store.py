@@ -14,7 +14,9 @@ from django.db import transaction
 
 from ...tests.waiting import wait_for
 from .. import store
-from ..store import Dependencies, Result, get_or_compute
+from ..dependencies import Dependencies
+from ..keys import cacheops_prefix
+from ..store import Result, get_or_compute
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 GROUPS = Dependencies({"auth_group": [{}]}, 60)
@@ -50,7 +52,7 @@ def test_only_rows_that_meet_a_queryset_s_conditions_count():
 def test_several_dependencies():
     depends = Dependencies.of([Group, Permission.objects.filter(codename="x")])
     assert depends == Dependencies(
-        {"auth_group": [{}], "auth_permission": [{"codename": "x"}]}, 60 * 60
+        {"auth_group": [{}], "auth_permission": [{"codename": "x"}, {"*": "*"}]}, 60 * 60
     )
 
 
@@ -111,7 +113,7 @@ def test_who_waited_for_nothing_computes_and_waits_no_more():
 
 def test_a_process_that_died_computing_holds_nobody_up_for_long(monkeypatch):
     monkeypatch.setattr(store, "LOCK_WAIT_SECONDS", 0.05)
-    slot = store._Slot("name", GROUPS, 60)
+    slot = store.Slot(cacheops_prefix(), cacheops_prefix() + "name", GROUPS.conditions)
     assert slot.claim() is None
 
     assert get_or_compute("name", GROUPS, lambda: b"mine") == Result(b"mine", "miss")
