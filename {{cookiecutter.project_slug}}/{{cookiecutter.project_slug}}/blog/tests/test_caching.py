@@ -68,7 +68,7 @@ WRITES = {
     "raw SQL and invalidate_model": lambda blog: (execute_raw(), invalidate_model(Blog)),
     "raw SQL and invalidate_obj": lambda blog: (execute_raw(), invalidate_obj(blog)),
     "update": lambda blog: Blog.objects.update(title="New"),
-    "aupdate": lambda blog: async_to_sync(Blog.objects.aupdate)(title="New"),
+    "aupdate": lambda blog: async_to_sync(Blog.objects.all().aupdate)(title="New"),
     "bulk_update": lambda blog: Blog.objects.bulk_update(
         [Blog(pk=blog.pk, title="New")], ["title"]
     ),

@@ -20,7 +20,7 @@ _NOT_A_NUMBER = ("value is not an integer", "increment or decrement", "WRONGTYPE
 
 
 class _SigningSerializer:
-    """Serializes a key and its value: integers as they are, so that Redis can count; all else signed.
+    """Signs what another serializer returns, but for integers, which Redis has to count with.
 
     Args:
         serializer: with `dumps` and `loads`, as Django's RedisSerializer.

@@ -105,9 +105,9 @@ class CacheopsClient(redis.Redis):
             raise
 
     def get(self, name: Any) -> Any:
-        """Return the signed value of `@cached` in a tuple, or None, also while Redis is unavailable.
+        """Return the value of `@cached` in a tuple, or None, also while Redis is unavailable.
 
-        A value that cannot be read is removed.
+        A value that is not signed by this service, or cannot be read, is removed.
         """
         try:
             stored: Any = super().get(name)
@@ -122,7 +122,7 @@ class CacheopsClient(redis.Redis):
             return None
 
     def set(self, name: Any, value: Any, *args: Any, **options: Any) -> Any:
-        """Store a value; that of `@cached` comes in a tuple (querysets.Serializer) and is signed."""
+        """Store a value; one of `@cached` comes in a tuple (querysets.Serializer) and is signed."""
         if isinstance(value, tuple):
             value = signing.dumps(name.encode(), value[0])
         return super().set(name, value, *args, **options)

@@ -18,8 +18,10 @@ from django.core.exceptions import EmptyResultSet, ImproperlyConfigured
 from django.db.models import ForeignKey, Model, QuerySet
 from django.db.models.expressions import Col
 from django.db.models.lookups import Lookup, Transform
+from django.db.models.signals import class_prepared
 from django.db.models.sql import Query
 from django.db.models.sql.where import WhereNode
+from django.dispatch import receiver
 
 Conditions = dict[str, list[dict[str, Any]]]
 # Met by every write that does not say which rows it changes (writes.py).
@@ -202,6 +204,13 @@ def _family(table: str) -> list[tuple[str, bool]]:
 def _tables() -> dict[str, type[Model]]:
     models = apps.get_models(include_auto_created=True, include_swapped=True)
     return {model._meta.db_table: model for model in models if not model._meta.proxy}
+
+
+@receiver(class_prepared)
+def _forget(**kwargs: Any) -> None:
+    """Forget what was known of the models when there is another one."""
+    for function in (_of_model, _columns, _family, _tables, _is_tracked):
+        function.cache_clear()
 
 
 @cache

@@ -100,8 +100,8 @@ def cache_thing(
     slot = _local.__dict__.get("slots", {}).get(cache_key)
     if slot is None or is_bypassed(dbs):
         return ""
-    if expected_checksum == "never match":  # as cached_as(keep_fresh=True) asks for the stamps
-        return expected_checksum
+    if expected_checksum:  # cached_as(keep_fresh=True) asks for the stamps, which the slot has read
+        return ""
     slot.write(pickle.dumps(data, pickle.HIGHEST_PROTOCOL), timeout)
     return ""
 

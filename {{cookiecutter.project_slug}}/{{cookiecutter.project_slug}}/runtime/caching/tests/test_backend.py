@@ -7,6 +7,7 @@ import redis
 from asgiref.sync import async_to_sync
 from django.conf import settings as project
 from django.core.cache import CacheKeyWarning
+from django.core.exceptions import ImproperlyConfigured
 
 from ..backend import RedisCache
 
@@ -75,6 +76,69 @@ def test_numbers_count(cache):
 def test_counting_what_is_not_there_is_an_error(cache, method):
     with pytest.raises(ValueError, match="key"):
         getattr(cache, method)("key")
+
+
+@pytest.mark.parametrize("value", ["text", b"7", "7", [1], None, True, 1.5])
+@pytest.mark.parametrize("method", ["incr", "decr"])
+def test_counting_what_is_no_integer_is_an_error(cache, method, value):
+    cache.set("key", value)
+
+    with pytest.raises(redis.ResponseError, match="not an integer"):
+        getattr(cache, method)("key")
+    assert cache.get("key") == value
+
+
+def test_counting_beyond_64_bits_is_an_error(cache):
+    cache.set("key", 2**63 - 1)
+
+    with pytest.raises(redis.ResponseError, match="overflow"):
+        cache.incr("key")
+
+
+@pytest.mark.parametrize("key", ["key", "a:b", "*", "[x]", "clé", "x" * 200])
+@pytest.mark.parametrize("version", [1, 2, "v2", "", None])
+@pytest.mark.parametrize(
+    "key_function", [None, lambda key, prefix, version: f"{key}/{version}", lambda *_: "constant"]
+)
+def test_clear_removes_whatever_set_has_written(key, version, key_function):
+    names = {"KEY_FUNCTION": key_function} if key_function else {}
+    cache = RedisCache(project.REDIS_URL, {"KEY_PREFIX": "tests:own", **names})
+    other = RedisCache(project.REDIS_URL, {"KEY_PREFIX": "tests:ow", **names})
+    for each in (cache, other):
+        each.set(key, "value", version=version)
+
+    cache.clear()
+
+    assert cache.get(key, version=version) is None
+    assert other.get(key, version=version) == "value"
+
+
+@pytest.mark.parametrize(
+    "location", ["redis://a,redis://b", "redis://a;redis://b", ["redis://a", "redis://b"], []]
+)
+def test_several_servers_are_rejected(location):
+    with pytest.raises(ImproperlyConfigured, match="the URL of one Redis"):
+        RedisCache(location, {})
+
+
+class Text:
+    """A serializer of a team's own."""
+
+    def dumps(self, value):
+        return f"text:{value}"
+
+    def loads(self, data):
+        return data.decode().removeprefix("text:")
+
+
+def test_another_serializer_may_be_chosen():
+    options = {"KEY_PREFIX": "tests:text", "OPTIONS": {"serializer": Text}}
+    cache = RedisCache(project.REDIS_URL, options)
+    cache.set("key", "value")
+
+    assert cache.get("key") == "value"
+    with redis.Redis.from_url(project.REDIS_URL) as client:
+        assert client.get(cache.make_and_validate_key("key")).endswith(b"text:value")
 
 
 def test_many(cache):

@@ -1,0 +1,366 @@
+"""Every change that a result depends on is seen, whatever the query and whatever the write."""
+
+import logging
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+from cacheops import cached_as
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group, Permission
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    F,
+    FilteredRelation,
+    IntegerField,
+    OuterRef,
+    Q,
+    Subquery,
+    Value,
+    When,
+)
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Coalesce
+
+from ...tests.shapes.models import City, Place, Restaurant
+from .. import querysets
+from ..dependencies import Dependencies
+
+pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
+User = get_user_model()
+Membership = User.groups.through
+
+
+@pytest.fixture
+def user():
+    return User.objects.create_user("ada")
+
+
+@pytest.fixture
+def group():
+    group = Group.objects.create(name="editors")
+    group.permissions.add(Permission.objects.get(codename="add_group"))
+    return group
+
+
+def memberships():
+    return Membership.objects.filter(group=OuterRef("pk"))
+
+
+def users():
+    return Subquery(memberships().values("user")[:1])
+
+
+QUERIES = {
+    "in": lambda user: Group.objects.filter(pk__in=Membership.objects.values("group")),
+    "in a list": lambda user: Group.objects.filter(
+        pk__in=[Subquery(memberships().values("group")[:1]), 0]
+    ),
+    "not in": lambda user: Group.objects.exclude(pk__in=Membership.objects.values("group")),
+    "Exists": lambda user: Group.objects.filter(Exists(memberships())),
+    "not Exists": lambda user: Group.objects.filter(~Exists(memberships())),
+    "Exists with or": lambda user: Group.objects.filter(Q(name="") | Q(Exists(memberships()))),
+    "annotation": lambda user: Group.objects.annotate(found=users()).values_list("found"),
+    "annotation of Exists": lambda user: Group.objects.annotate(
+        found=Exists(memberships())
+    ).values_list("found"),
+    "Coalesce": lambda user: Group.objects.annotate(
+        found=Coalesce(users(), 0, output_field=IntegerField())
+    ).values_list("found"),
+    "Case": lambda user: Group.objects.annotate(
+        found=Case(When(Exists(memberships()), then=Value(1)), default=Value(0))
+    ).values_list("found"),
+    "alias": lambda user: Group.objects.alias(found=users()).filter(found=user.pk),
+    "aggregate annotation": lambda user: Group.objects.annotate(found=Count("user")).values_list(
+        "found"
+    ),
+    "union": lambda user: Group.objects.filter(name="").union(Group.objects.filter(user=user)),
+    "subquery in a union": lambda user: Group.objects.filter(name="").union(
+        Group.objects.filter(Exists(memberships()))
+    ),
+    "relation": lambda user: Group.objects.filter(user=user),
+    "excluded relation": lambda user: Group.objects.exclude(user=user),
+    "nested": lambda user: Permission.objects.filter(
+        group__in=Group.objects.filter(pk__in=Membership.objects.values("group"))
+    ),
+    "permissions": lambda user: Permission.objects.filter(group__in=user.groups.all()),
+    "filtered relation": lambda user: Group.objects.annotate(
+        member=FilteredRelation("user", condition=Q(user__is_active=True))
+    ).filter(member__isnull=False),
+    "raw SQL": lambda user: Group.objects.filter(
+        pk__in=RawSQL("SELECT group_id FROM users_user_groups", ())
+    ),
+    "extra": lambda user: Group.objects.extra(
+        where=["id IN (SELECT group_id FROM users_user_groups)"]
+    ),
+    "extra tables": lambda user: Group.objects.extra(
+        tables=["users_user_groups"], where=["users_user_groups.group_id = auth_group.id"]
+    ),
+}
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+def test_a_change_of_every_table_that_a_query_names_is_seen(user, group, query):
+    before = list(query(user))
+    assert list(query(user)) == before
+
+    user.groups.add(group)
+
+    assert list(query(user)) == list(query(user).nocache()) != before
+
+
+def test_an_order_by_subquery_is_seen(user, group):
+    other = Group.objects.create(name="a")
+
+    def found():
+        return list(
+            Group.objects.order_by(Coalesce(users(), 0, output_field=IntegerField()).desc(), "pk")
+        )
+
+    assert found() == [group, other]
+    user.groups.add(other)
+    assert found() == [other, group]
+
+
+@pytest.mark.parametrize("operation", ["count", "exists", "aggregate", "get", "first"])
+def test_every_cached_operation_sees_a_subquery(user, group, operation):
+    def result():
+        found = Group.objects.filter(Exists(memberships())).cache()
+        if operation == "aggregate":
+            return found.aggregate(number=Count("pk"))
+        if operation == "get":
+            return len(found.filter(name="editors"))
+        return getattr(found, operation)()
+
+    before = result()
+    user.groups.add(group)
+    assert result() != before
+
+
+GRANTS = {
+    "add": lambda user, group: user.groups.add(group),
+    "set": lambda user, group: user.groups.set([group]),
+    "add on the other side": lambda user, group: group.user_set.add(user),
+    "set on the other side": lambda user, group: group.user_set.set([user]),
+    "row": lambda user, group: Membership.objects.create(user=user, group=group),
+    "saved row": lambda user, group: Membership(user=user, group=group).save(),
+    "rows": lambda user, group: Membership.objects.bulk_create(
+        [Membership(user=user, group=group)]
+    ),
+    "upserted rows": lambda user, group: Membership.objects.bulk_create(
+        [Membership(user=user, group=group)], ignore_conflicts=True
+    ),
+    "direct": lambda user, group: user.user_permissions.add(group.permissions.get()),
+    "is_superuser": lambda user, group: User.objects.filter(pk=user.pk).update(is_superuser=True),
+}
+REVOCATIONS = {
+    "remove": lambda user, group: user.groups.remove(group),
+    "clear": lambda user, group: user.groups.clear(),
+    "set": lambda user, group: user.groups.set([]),
+    "remove on the other side": lambda user, group: group.user_set.remove(user),
+    "clear on the other side": lambda user, group: group.user_set.clear(),
+    "set on the other side": lambda user, group: group.user_set.set([]),
+    "delete of rows": lambda user, group: Membership.objects.filter(user=user).delete(),
+    "delete of a row": lambda user, group: Membership.objects.get(user=user).delete(),
+    "update of rows": lambda user, group: Membership.objects.update(
+        group=Group.objects.create(name="none")
+    ),
+    "save of a row": lambda user, group: Membership(
+        pk=Membership.objects.get().pk, user=user, group=Group.objects.create(name="none")
+    ).save(),
+    "bulk_update of rows": lambda user, group: Membership.objects.bulk_update(
+        [Membership(pk=Membership.objects.get().pk, group=Group.objects.create(name="none"))],
+        ["group"],
+    ),
+    "group's permission": lambda user, group: group.permissions.clear(),
+    "permission's group": lambda user, group: group.permissions.get().group_set.clear(),
+    "delete of the group": lambda user, group: group.delete(),
+    "delete of groups": lambda user, group: Group.objects.all().delete(),
+    "delete of the permission": lambda user, group: group.permissions.all().delete(),
+    "is_active": lambda user, group: User.objects.filter(pk=user.pk).update(is_active=False),
+    "bulk_update": lambda user, group: User.objects.bulk_update(
+        [User(pk=user.pk, is_active=False)], ["is_active"]
+    ),
+    "save": lambda user, group: (setattr(user, "is_active", False), user.save()),
+    "save of a field": lambda user, group: (
+        setattr(user, "is_active", False),
+        user.save(update_fields=["is_active"]),
+    ),
+    "upsert": lambda user, group: User.objects.bulk_create(
+        [User(username="ada", is_active=False)],
+        update_conflicts=True,
+        update_fields=["is_active"],
+        unique_fields=["username"],
+    ),
+}
+
+
+def may_add_groups(user):
+    """Return what a request of now may do: of a user who is looked up again."""
+    return User.objects.get(pk=user.pk).has_perm("auth.add_group")
+
+
+@pytest.mark.parametrize("grant", GRANTS.values(), ids=GRANTS)
+def test_a_right_that_is_given_is_seen(user, group, grant):
+    assert not may_add_groups(user)
+    grant(user, group)
+    assert may_add_groups(user)
+
+
+@pytest.mark.parametrize("revoke", REVOCATIONS.values(), ids=REVOCATIONS)
+def test_a_right_that_is_taken_away_is_gone(user, group, revoke):
+    user.groups.add(group)
+    assert may_add_groups(user)
+    assert may_add_groups(user)
+
+    revoke(user, group)
+
+    assert not may_add_groups(user)
+
+
+def test_rights_are_cached(user, group, django_assert_num_queries):
+    may_add_groups(user)
+    with django_assert_num_queries(0):
+        may_add_groups(user)
+
+
+def test_a_change_of_one_row_leaves_the_results_of_others(user, django_assert_num_queries):
+    other = User.objects.create_user("grace")
+    User.objects.get(pk=user.pk)
+
+    other.save()
+
+    with django_assert_num_queries(0):
+        User.objects.get(pk=user.pk)
+
+
+def test_a_result_of_a_model_without_an_entry_is_not_stored(group, caplog):
+    querysets._report_untracked.cache_clear()
+
+    def found():
+        return list(Group.objects.filter(user__auth_token_set__digest="x"))
+
+    with caplog.at_level(logging.WARNING):
+        assert found() == found() == []
+    user = User.objects.create_user("ada")
+    user.groups.add(group)
+    user.auth_token_set.model(digest="x", user=user).save()
+
+    assert found() == [group]
+    (record,) = caplog.records
+    assert "CACHEOPS has no entry for knox.AuthToken" in record.message
+
+
+def test_joins_that_only_compiling_adds_are_dependencies():
+    assert Dependencies.of([Place.objects.select_related("city")]).conditions.keys() >= {
+        "shapes_place",
+        "shapes_city",
+    }
+    assert "shapes_city" in Dependencies.of([Place.objects.order_by("city__name")]).conditions
+
+
+PLACES = {
+    "fetch": lambda: list(Place.objects.values_list("name", flat=True)),
+    "get": lambda: Place.objects.get().name,
+    "cached_as": lambda: cached_as(Place)(lambda: Place.objects.nocache().get().name)(),
+    "subquery": lambda: list(
+        City.objects.annotate(found=Subquery(Place.objects.values("name")[:1])).values_list("found")
+    ),
+}
+RESTAURANTS = {
+    "fetch": lambda: list(Restaurant.objects.values_list("name", "stars")),
+    "get": lambda: Restaurant.objects.get().name,
+    "cached_as": lambda: cached_as(Restaurant)(lambda: Restaurant.objects.nocache().get().name)(),
+    "subquery": lambda: list(
+        City.objects.annotate(found=Subquery(Restaurant.objects.values("name")[:1])).values_list(
+            "found"
+        )
+    ),
+}
+CHANGES = {
+    "save": lambda model: (lambda row: (setattr(row, "name", "New"), row.save()))(
+        model.objects.get()
+    ),
+    "update": lambda model: model.objects.update(name="New"),
+    "bulk_update": lambda model: model.objects.bulk_update(
+        [model(pk=model.objects.get().pk, name="New")], ["name"]
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("written", [Place, Restaurant])
+@pytest.mark.parametrize(
+    "read",
+    [*PLACES.values(), *RESTAURANTS.values()],
+    ids=[*(f"place {name}" for name in PLACES), *(f"restaurant {name}" for name in RESTAURANTS)],
+)
+def test_inherited_rows_are_seen_in_both_directions(read, written, change):
+    City.objects.create(name="Paris")
+    Restaurant.objects.create(name="Old", stars=1)
+    before = read()
+    assert read() == before
+
+    change(written)
+
+    assert read() != before
+
+
+def test_a_field_that_a_deletion_empties_is_seen():
+    city = City.objects.create(name="Paris")
+    place = Place.objects.create(name="Louvre", city=city)
+    assert list(Place.objects.filter(city=None)) == []
+
+    city.delete()
+
+    assert list(Place.objects.filter(city=None)) == [place]
+
+
+def test_related_objects_added_in_bulk_are_seen():
+    city, place = City.objects.create(name="Paris"), Place.objects.create(name="Louvre")
+    assert list(city.place_set.all()) == []
+
+    city.place_set.add(place)
+    assert list(city.place_set.all()) == [place]
+    city.place_set.clear()
+    assert list(city.place_set.all()) == []
+
+
+def test_equal_values_that_are_written_differently_are_one_condition():
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    place = Place.objects.create(name="Old", rating=Decimal("1.5"), opened=noon)
+
+    def names():
+        zone = timezone(timedelta(hours=5))
+        return [
+            Place.objects.get(rating=Decimal("1.500")).name,
+            Place.objects.get(opened=noon.astimezone(zone)).name,
+        ]
+
+    assert names() == ["Old", "Old"]
+    Place.objects.get(pk=place.pk)  # as the database returns it
+    place.refresh_from_db()
+    place.name = "New"
+    place.save()
+    assert names() == ["New", "New"]
+
+
+def test_a_value_that_only_the_database_knows_is_seen():
+    place = Place.objects.create(name="Louvre")
+    assert list(Place.objects.filter(visits=1)) == []
+
+    place.visits = F("visits") + 1
+    place.save()
+
+    assert list(Place.objects.filter(visits=1)) == [place]
+
+
+def test_the_deletion_of_a_row_that_was_loaded_in_part_is_seen():
+    place = Place.objects.create(name="Louvre")
+    assert list(Place.objects.filter(name="Louvre")) == [place]
+
+    Place.objects.only("pk").get().delete()
+
+    assert list(Place.objects.filter(name="Louvre")) == []

@@ -1,0 +1,198 @@
+"""What a cached response must not depend on, however a view is written."""
+
+import itertools
+import logging
+
+import pytest
+from django.contrib.auth.models import Group
+from django.contrib.sessions.models import Session
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import path
+from rest_framework.permissions import AllowAny
+from rest_framework.response import Response
+from rest_framework.test import APIClient
+from rest_framework.views import APIView
+
+from .. import checks, dependencies, responses
+from ..pages import public_page
+from ..responses import cached_response
+
+pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
+calls = itertools.count()
+
+
+class View(APIView):
+    permission_classes = [AllowAny]
+
+
+class Varying(View):
+    """A response with any headers, which also varies on a value and a header."""
+
+    @cached_response(Group, vary_on=["X-Tenant", lambda request: request.query_params.get("v")])
+    def get(self, request, header, value):
+        return Response({"call": next(calls)}, headers={header: value})
+
+
+class VaryingForAll(View):
+    @cached_response(Group, shared=True, vary_on=lambda request: request.headers.get("X-Tenant"))
+    def get(self, request, header, value):
+        return Response({"call": next(calls)}, headers={header: value})
+
+
+class WithCookie(View):
+    @cached_response(Group, vary_on="X-Tenant")
+    def get(self, request):
+        response = Response({"call": next(calls)})
+        response.set_cookie("a", "b")
+        return response
+
+
+class Reads(View):
+    @cached_response(Group, shared=True)
+    def get(self, request, what):
+        django = request._request
+        return Response({
+            "authorization": lambda: request.headers.get("Authorization"),
+            "environ": lambda: request.META.get("HTTP_AUTHORIZATION"),
+            "Django's": lambda: django.headers.get("Authorization"),
+            "cookie": lambda: request.headers.get("Cookie"),
+            "cookies": lambda: request.COOKIES.get("theme"),
+        }[what]())  # fmt: skip
+
+
+class Own(View):
+    @cached_response(Group)
+    def get(self, request):
+        return Response({"data": request.data, "call": next(calls)})
+
+
+class OfSessions(View):
+    @cached_response(lambda view: Session.objects.all(), shared=True)
+    def get(self, request):
+        return Response({"call": next(calls)})
+
+
+@public_page(Group)
+def page(request):
+    theme, header = request.COOKIES.get("theme"), request.headers.get("Cookie")
+    return HttpResponse(f"{theme} {header} {next(calls)}")
+
+
+urlpatterns = [
+    path("varying/<header>/<path:value>/", Varying.as_view()),
+    path("for-all/<header>/<path:value>/", VaryingForAll.as_view()),
+    path("cookie/", WithCookie.as_view()),
+    path("reads/<what>/", Reads.as_view()),
+    path("own/", Own.as_view()),
+    path("sessions/", OfSessions.as_view()),
+    path("page/", page),
+]
+
+
+@pytest.fixture(autouse=True)
+def _urls(settings):
+    settings.ROOT_URLCONF = __name__
+
+
+def is_hit(url, **headers):
+    """Return whether the second of two requests is served from the cache."""
+    client = APIClient()
+    return len({client.get(url, headers=headers).content for _ in range(2)}) == 1
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Cache-Control/no-store", "Vary/X-Other", "Vary/*", "Content-Encoding/gzip"],
+)
+@pytest.mark.parametrize("view", ["varying", "for-all"])
+def test_varying_on_something_leaves_the_rules_of_headers_in_force(view, header):
+    assert not is_hit(f"/{view}/{header}/")
+
+
+def test_a_private_response_is_never_shared():
+    assert not is_hit("/for-all/Cache-Control/private/")
+    assert not is_hit("/cookie/")
+
+
+def test_a_header_that_is_named_varies_the_response():
+    url, client = "/varying/Vary/X-Tenant/", APIClient()
+    bodies = {
+        (tenant, value): client.get(f"{url}?v={value}", headers={"X-Tenant": tenant}).json()["call"]
+        for tenant in ("a", "b")
+        for value in (1, 2)
+    }
+
+    assert len(set(bodies.values())) == 4
+    assert is_hit(url, **{"X-Tenant": "a"})
+    assert "X-Tenant" in client.get("/varying/X-Other/1/").headers["Vary"]
+
+
+@pytest.mark.parametrize("header", ["Authorization", "cookie"])
+def test_a_shared_response_cannot_vary_on_credentials(header):
+    with pytest.raises(TypeError, match="leave shared out"):
+        cached_response(Group, shared=True, vary_on=header)
+
+
+@pytest.mark.parametrize("what", ["authorization", "environ", "Django's", "cookie"])
+def test_a_shared_response_is_computed_without_the_caller_s_credentials(what):
+    client = APIClient()
+    client.cookies["theme"] = "dark"
+    responses_ = [
+        client.get(f"/reads/{what}/", headers={"Authorization": name}) for name in ("ada", "grace")
+    ]
+
+    assert [response.json() for response in responses_] == [None, None]
+
+
+def test_a_shared_response_may_not_read_cookies():
+    client = APIClient()
+    client.cookies["theme"] = "dark"
+
+    with pytest.raises(ImproperlyConfigured, match=r"Reads\.get .* reads the cookies"):
+        client.get("/reads/cookies/")
+
+
+def test_a_public_page_is_computed_without_cookies():
+    client = Client()
+    client.cookies["theme"] = "dark"
+    body = client.get("/page/").content
+
+    assert body.startswith(b"None None ")
+    assert Client().get("/page/").content == body
+
+
+@pytest.mark.parametrize(
+    "headers", [{"CONTENT_LENGTH": "9"}, {"HTTP_TRANSFER_ENCODING": "chunked"}]
+)
+def test_a_request_with_a_body_bypasses_the_cache(headers):
+    client = APIClient()
+    first = client.get("/own/").content
+    body = {"data": '{"a": 1}', "content_type": "application/json", **headers}
+
+    assert client.generic("GET", "/own/", **body).json()["data"] == {"a": 1}
+    assert client.get("/own/").content == first
+    page = Client().get("/page/").content
+    assert Client().generic("GET", "/page/", "body", **headers).content != page
+
+
+def test_a_model_without_an_entry_is_found_at_startup(monkeypatch):
+    monkeypatch.setattr(checks, "declared", declared := [])
+    monkeypatch.setattr(dependencies, "declared", declared)
+
+    @cached_response(Group, Session)
+    def get(self, request): ...
+
+    (message,) = checks.check_dependencies()
+    assert message.id == "caching.E003"
+    assert "get: CACHEOPS has no entry for sessions.Session" in message.msg
+
+
+def test_a_queryset_of_a_model_without_an_entry_is_served_uncached(caplog):
+    responses._report.cache_clear()
+    with caplog.at_level(logging.ERROR):
+        assert not is_hit("/sessions/")
+
+    (record,) = caplog.records
+    assert "CACHEOPS has no entry for sessions.Session" in record.message

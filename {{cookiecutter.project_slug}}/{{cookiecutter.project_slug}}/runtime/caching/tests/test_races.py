@@ -1,0 +1,152 @@
+"""Nothing is stored that a change has overtaken while it was read or computed."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from cacheops import cached_as
+from django.db import connections, transaction
+from django.db.models import Count, Exists, OuterRef
+from django.db.models.sql.compiler import SQLCompiler
+
+from ...tests.shapes.models import City, Place, Restaurant
+from .. import store
+
+pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def after_reading(monkeypatch, elsewhere):
+    """Return a function that has a write happen between the next read of the database and the
+    moment when its result is stored."""
+    execute_sql = SQLCompiler.execute_sql
+
+    def after_reading(write):
+        reader, writes = threading.get_ident(), [write]
+
+        def read(self, *args, **kwargs):
+            rows = execute_sql(self, *args, **kwargs)
+            if isinstance(rows, Iterator):
+                rows = iter(list(rows))
+            if threading.get_ident() == reader and writes:
+                elsewhere(writes.pop())
+            return rows
+
+        monkeypatch.setattr(SQLCompiler, "execute_sql", read)
+
+    return after_reading
+
+
+READS = {
+    "get": lambda: Place.objects.filter(name="Old").first(),
+    "fetch": lambda: list(Place.objects.values_list("name", flat=True)),
+    "locked fetch": lambda: list(Place.objects.cache(lock=True).values_list("name", flat=True)),
+    "count": lambda: Place.objects.filter(name="Old").count(),
+    "exists": lambda: Place.objects.filter(name="Old").exists(),
+    "aggregate": lambda: Place.objects.filter(name="Old").aggregate(number=Count("pk")),
+    "subquery": lambda: list(
+        City.objects.filter(Exists(Place.objects.filter(name="Old", city=OuterRef("pk"))))
+    ),
+    "child": lambda: list(Restaurant.objects.values_list("name", flat=True)),
+    "cached_as": lambda: cached_as(Place)(
+        lambda: list(Place.objects.nocache().values_list("name", flat=True))
+    )(),
+    "cached_as that keeps fresh": lambda: cached_as(Place, keep_fresh=True)(
+        lambda: list(Place.objects.nocache().values_list("name", flat=True))
+    )(),
+    "locked cached_as": lambda: cached_as(Place, lock=True)(
+        lambda: list(Place.objects.nocache().values_list("name", flat=True))
+    )(),
+    "nested cached_as": lambda: cached_as(Place)(
+        lambda: list(Place.objects.values_list("name", flat=True))
+    )(),
+}
+
+
+def rename():
+    place = Place.objects.nocache().get()
+    place.name = "New"
+    place.save()
+
+
+@pytest.mark.parametrize("write", [rename, lambda: Place.objects.update(name="New")])
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_a_row_that_changes_while_it_is_read_is_not_stored(after_reading, read, write):
+    Restaurant.objects.create(name="Old", city=City.objects.create(name="Paris"))
+    after_reading(write)
+    overtaken = read()
+
+    assert read() != overtaken
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_a_result_that_nothing_overtakes_is_stored(read, django_assert_num_queries):
+    Restaurant.objects.create(name="Old", city=City.objects.create(name="Paris"))
+    expected = read()
+    with django_assert_num_queries(0):
+        assert read() == expected
+
+
+def test_stamps_that_are_evicted_while_a_row_is_read_keep_it_from_being_stored(
+    after_reading, django_assert_num_queries
+):
+    Place.objects.create(name="Old")
+
+    def evict():
+        client = store.redis_client.plain
+        for key in client.scan_iter("*:conj:shapes_place:*"):
+            client.delete(key)
+
+    after_reading(evict)
+    read = READS["fetch"]
+    read()
+    with django_assert_num_queries(1):
+        read()
+
+
+def test_a_snapshot_s_rows_are_not_stored(monkeypatch, django_assert_num_queries):
+    """As under REPEATABLE READ, or on SQLite in a transaction that does not lock out writers."""
+    Place.objects.create(name="Old")
+    connection = connections["default"]
+    if connection.vendor == "sqlite":
+        monkeypatch.setattr(connection, "transaction_mode", None)
+    else:
+        from django.db.backends.postgresql.psycopg_any import IsolationLevel
+
+        monkeypatch.setattr(connection, "isolation_level", IsolationLevel.REPEATABLE_READ)
+    read = READS["fetch"]
+
+    with transaction.atomic():
+        read()
+        with django_assert_num_queries(1):
+            read()
+    with django_assert_num_queries(1):
+        read()
+
+
+def test_writing_next_to_readers_leaves_nothing_stale():
+    Place.objects.create(name="0")
+    stop = threading.Event()
+
+    def read():
+        try:
+            while not stop.is_set():
+                Place.objects.get()
+                READS["cached_as"]()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(3) as pool:
+        readers = [pool.submit(read) for _ in range(3)]
+        try:
+            for number in range(200):
+                place = Place.objects.nocache().get()
+                place.name = str(number)
+                place.save()
+                assert Place.objects.get().name == str(number)
+                assert READS["cached_as"]() == [str(number)]
+        finally:
+            stop.set()
+        for reader in readers:
+            reader.result()

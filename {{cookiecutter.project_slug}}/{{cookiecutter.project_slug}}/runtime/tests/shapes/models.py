@@ -1,0 +1,30 @@
+"""Models of the shapes that the example does not have."""
+
+from django.db import models
+
+
+class Named(models.Model):
+    name = models.CharField(max_length=50)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class City(Named):
+    pass
+
+
+class Place(Named):
+    city = models.ForeignKey(City, null=True, on_delete=models.SET_NULL)
+    rating = models.DecimalField(max_digits=4, decimal_places=2, default=0)
+    opened = models.DateTimeField(null=True)
+    visits = models.IntegerField(default=0)
+
+
+class Restaurant(Place):
+    """A child of multi-table inheritance."""
+
+    stars = models.IntegerField(default=0)
