@@ -58,8 +58,13 @@ def on_starting(server: Any) -> None:
     Checks do not run under gunicorn by themselves, and workers would silently share the port.
     """
     from django.core.checks import run_checks
+    from django.core.exceptions import ImproperlyConfigured
 
-    if errors := [m for m in run_checks() if m.is_serious() and not m.is_silenced()]:
+    try:
+        messages = run_checks()
+    except ImproperlyConfigured as error:  # of a backend, which a check of Django's creates
+        boot.fail(str(error))
+    if errors := [m for m in messages if m.is_serious() and not m.is_silenced()]:
         boot.fail("\n".join(f"{error.id}: {error.msg}" for error in errors))
     if not settings.DEBUG and not (settings.STATIC_ROOT / "staticfiles.json").exists():
         boot.fail("While DEBUG is off, `manage.py collectstatic --noinput` has to run first.")

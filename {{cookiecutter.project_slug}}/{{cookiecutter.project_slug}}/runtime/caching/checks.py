@@ -8,7 +8,6 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.mixins import AccessMixin
 from django.core import checks
-from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 from django.middleware.cache import CacheMiddleware
 
@@ -35,23 +34,11 @@ def check_dependencies(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 @checks.register("caching")
-def check_backends(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Find settings of CACHES that a backend rejects, which it otherwise does in a request."""
-    messages: list[checks.CheckMessage] = []
-    for alias in settings.CACHES:
-        try:
-            caches[alias]
-        except ImproperlyConfigured as error:
-            messages.append(checks.Error(f"CACHES[{alias!r}]: {error}", id="caching.E004"))
-    return messages
-
-
-@checks.register("caching")
 def check_cacheops(**kwargs: Any) -> list[checks.CheckMessage]:
     """Find options of CACHEOPS under which a change would not be seen."""
     return [
         checks.Error(
-            f"CACHEOPS[{name!r}] sets {option}, which {problem}. Remove it.", id="caching.E005"
+            f"CACHEOPS[{name!r}] sets {option}, which {problem}. Remove it.", id="caching.E004"
         )
         for name, profile in settings.CACHEOPS.items()
         for option, problem in _UNSAFE_OPTIONS.items()
