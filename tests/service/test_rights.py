@@ -193,7 +193,7 @@ def test_a_right_that_is_taken_away_is_gone_at_the_next_request(running):
     allowed = {"token": {201}, "session": {201}}
     for revoke, grant in CHANGES:
         writer.write("grace.is_active = True; grace.save(); grace.groups.clear()")
-        writer.write(grant)
+        writer.write(f"editors.permissions.set([right]); {grant}")
         assert statuses() == allowed, grant
         writer.write(revoke)
         # Whoever is inactive is not known at all.

@@ -122,9 +122,9 @@ class RedisCache(DjangoRedisCache):
         self._class = _Client
         self._namespace = f"{self.key_prefix}:cache:"
 
-    def make_key(self, key: Any, version: Any = None) -> str:
+    def make_and_validate_key(self, key: Any, version: Any = None) -> str:
         """Return the key in Redis."""
-        return f"{self._namespace}{super().make_key(key, version)}"
+        return f"{self._namespace}{super().make_and_validate_key(key, version)}"
 
     def _try(self, call: Callable[[], T], fallback: T) -> T:
         try:

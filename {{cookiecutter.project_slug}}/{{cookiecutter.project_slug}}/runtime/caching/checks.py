@@ -18,6 +18,13 @@ _UNSAFE_OPTIONS = {
     "local_get": "keeps rows in the process, where no change reaches them",
     "cache_on_save": "stores a row that may have been changed again meanwhile",
 }
+_REQUIRED = {
+    "CACHEOPS_CLIENT_CLASS": f"{__package__}.cacheops.CacheopsClient",
+    "CACHEOPS_PREFIX": f"{__package__}.keys.cacheops_prefix",
+    "CACHEOPS_SERIALIZER": f"{__package__}.querysets.Serializer",
+    "CACHEOPS_INSIDEOUT": True,
+    "CACHEOPS_DEGRADE_ON_FAILURE": True,
+}
 _METHODS = ("dispatch", "get", "list", "retrieve")
 
 
@@ -35,8 +42,13 @@ def check_dependencies(**kwargs: Any) -> list[checks.CheckMessage]:
 
 @checks.register("caching")
 def check_cacheops(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Find options of CACHEOPS under which a change would not be seen."""
-    return [
+    """Find settings of cacheops under which a change would not be seen, or code be run."""
+    messages: list[checks.CheckMessage] = [
+        checks.Error(f"{name} must be {value!r}: docs/caching.md relies on it.", id="caching.E005")
+        for name, value in _REQUIRED.items()
+        if getattr(settings, name, None) != value
+    ]
+    return messages + [
         checks.Error(
             f"CACHEOPS[{name!r}] sets {option}, which {problem}. Remove it.", id="caching.E004"
         )

@@ -120,3 +120,11 @@ def test_options_under_which_a_change_is_not_seen_are_rejected(settings, option)
 
     (message,) = [message for message in run_checks() if message.id == "caching.E004"]
     assert message.msg.startswith(f"CACHEOPS['users.user'] sets {option}, which ")
+
+
+@pytest.mark.parametrize("name", ["PREFIX", "SERIALIZER", "INSIDEOUT"])
+def test_settings_that_correct_results_rely_on_are_required(settings, name):
+    setattr(settings, f"CACHEOPS_{name}", "other")
+
+    (message,) = [message for message in run_checks() if message.id == "caching.E005"]
+    assert message.msg.startswith(f"CACHEOPS_{name} must be ")
