@@ -59,6 +59,9 @@ def on_starting(server: Any) -> None:
     """
     from django.core.checks import run_checks
 
+    from {{ cookiecutter.project_slug }}.runtime.security_headers import omit_server_header
+
+    omit_server_header()
     if errors := [m for m in run_checks() if m.is_serious() and not m.is_silenced()]:
         boot.fail("\n".join(f"{error.id}: {error.msg}" for error in errors))
     if not settings.DEBUG and not (settings.STATIC_ROOT / "staticfiles.json").exists():

@@ -1,5 +1,8 @@
 import pytest
 from django.conf import settings
+from django.http import HttpResponse
+
+from {{ cookiecutter.project_slug }}.runtime.security_headers import SecurityHeadersMiddleware
 
 
 @pytest.mark.parametrize("path", ["/", "/api/docs/", "/api/schema/", "/admin/login/"])
@@ -10,6 +13,25 @@ def test_pages_answer_with_a_policy_and_an_id(client, db, path):
     assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert len(answer.headers["X-Request-ID"]) == 32
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/nowhere/", "/api/nowhere/", "/admin/", "/api/schema/", "/api/token/"]
+)
+def test_every_response_has_the_security_headers(client, db, path):
+    headers = client.get(path).headers
+
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert "camera=()" in headers["Permissions-Policy"].split(", ")
+
+
+def test_a_view_can_set_a_security_header_itself(rf):
+    response = HttpResponse(headers={"Cross-Origin-Resource-Policy": "cross-origin"})
+
+    answer = SecurityHeadersMiddleware(lambda request: response)(rf.get("/"))
+
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert "camera=()" in answer.headers["Permissions-Policy"]
 
 
 def test_the_landing_page_names_the_service(client):
