@@ -1,6 +1,6 @@
 """Fixtures for all tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -33,6 +33,13 @@ def _empty_caches() -> None:
             for key in client.scan_iter("tests:*"):
                 client.delete(key)
     decisions.limiter.cache_clear()
+
+
+@pytest.fixture
+def operator() -> Iterator[redis.Redis]:
+    """Return a client that may do what the service's own user need not, such as ending clients."""
+    with redis.Redis.from_url(settings.REDIS_OPERATOR_URL) as client:
+        yield client
 
 
 @pytest.fixture
