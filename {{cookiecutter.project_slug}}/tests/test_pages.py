@@ -1,8 +1,5 @@
 import pytest
 from django.conf import settings
-from django.http import HttpResponse
-
-from {{ cookiecutter.project_slug }}.runtime.security_headers import SecurityHeadersMiddleware
 
 
 @pytest.mark.parametrize("path", ["/", "/api/docs/", "/api/schema/", "/admin/login/"])
@@ -23,15 +20,6 @@ def test_every_response_has_the_security_headers(client, db, path):
 
     assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
     assert "camera=()" in headers["Permissions-Policy"].split(", ")
-
-
-def test_a_view_can_set_a_security_header_itself(rf):
-    response = HttpResponse(headers={"Cross-Origin-Resource-Policy": "cross-origin"})
-
-    answer = SecurityHeadersMiddleware(lambda request: response)(rf.get("/"))
-
-    assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
-    assert "camera=()" in answer.headers["Permissions-Policy"]
 
 
 def test_the_landing_page_names_the_service(client):
