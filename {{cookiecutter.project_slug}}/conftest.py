@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -37,8 +38,9 @@ def _empty_caches() -> None:
 
 @pytest.fixture
 def operator() -> Iterator[redis.Redis]:
-    """Return a client that may do what the service's own user need not, such as ending clients."""
-    with redis.Redis.from_url(settings.REDIS_OPERATOR_URL) as client:
+    """Return a client for what the service's own user may be denied, such as ending connections."""
+    url = os.environ.get("REDIS_OPERATOR_URL", settings.REDIS_URL)
+    with redis.Redis.from_url(url) as client:
         yield client
 
 

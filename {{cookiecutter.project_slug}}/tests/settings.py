@@ -12,6 +12,3 @@ from {{ cookiecutter.project_slug }}.settings import *  # noqa: E402, F403
 
 # Hashing passwords is slow on purpose, which no test needs.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-# Who may do what only an operator does to Redis, where REDIS_URL names a user that may not.
-REDIS_OPERATOR_URL = os.environ.get("REDIS_OPERATOR_URL", REDIS_URL)  # noqa: F405
