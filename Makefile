@@ -10,6 +10,8 @@ KUBE_SCORE := $(or $(shell command -v kube-score 2>/dev/null),.tools/bin/kube-sc
 CHECKOV := $(or $(shell command -v checkov 2>/dev/null),.tools/checkov/bin/checkov)
 ACTIONLINT := $(or $(shell command -v actionlint 2>/dev/null),.tools/bin/actionlint)
 CHART_TOOLS = $(HELM) $(HELM4) $(KUBE_SCORE) $(CHECKOV)
+# Of the template, and of what it generates.
+GITHUB = .github '{{cookiecutter.project_slug}}'/.github
 GO_INSTALL = GOBIN=$(CURDIR)/$(@D) GOFLAGS=-modcacherw CGO_ENABLED=0 $(GO) install
 
 # Tests and the demo find there what was fetched, after what the machine has.
@@ -33,11 +35,12 @@ e2e: .venv/dev $(HELM) ## Install the charts on the current cluster, and break t
 	.venv/bin/python -m tests.e2e.images
 	$(E2E_RUN) .venv/bin/python -m pytest -q -n0 tests/e2e
 
-lint: .venv/dev $(ACTIONLINT) ## Check the template's own Python and all workflows
+lint: .venv/dev $(ACTIONLINT) ## Check the template's own Python, all workflows and Dependabot's settings
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
-	$(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yml \
-		'{{cookiecutter.project_slug}}'/.github/workflows/*.yml
+	$(ACTIONLINT) -shellcheck= -pyflakes= $(addsuffix /workflows/*.yml,$(GITHUB))
+	.venv/bin/zizmor --quiet --offline $(GITHUB)
+	.venv/bin/check-jsonschema --builtin-schema vendor.dependabot $(addsuffix /dependabot.yml,$(GITHUB))
 
 values: .venv/dev ## Write the tables of values in the charts' READMEs
 	.venv/bin/python -m tests.charts.values_table

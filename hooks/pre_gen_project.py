@@ -50,7 +50,7 @@ DEPENDENCIES = """
     prometheus_client protobuf psycopg psycopg_binary psycopg_pool py pygments pytest pytest_django
     python_dotenv python_json_logger pythonjsonlogger pyyaml redis referencing requests
     rest_framework rpds ruff sentry_sdk setuptools sortedcontainers sqlparse typing_extensions
-    uritemplate urllib3 uv virtualenv wheel whitenoise wrapt yaml
+    uritemplate urllib3 uv virtualenv wheel whitenoise wrapt yaml zizmor
 """.split()
 
 NAMES_IN_THE_SERVICE = """

@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -33,6 +34,14 @@ def _empty_caches() -> None:
             for key in client.scan_iter("tests:*"):
                 client.delete(key)
     decisions.limiter.cache_clear()
+
+
+@pytest.fixture
+def operator() -> Iterator[redis.Redis]:
+    """Return a client for what the service's own user may be denied, such as ending connections."""
+    url = os.environ.get("REDIS_OPERATOR_URL", settings.REDIS_URL)
+    with redis.Redis.from_url(url) as client:
+        yield client
 
 
 @pytest.fixture

@@ -60,6 +60,9 @@ def on_starting(server: Any) -> None:
     from django.core.checks import run_checks
     from django.core.exceptions import ImproperlyConfigured
 
+    from {{ cookiecutter.project_slug }}.runtime.security_headers import omit_server_header
+
+    omit_server_header()
     try:
         messages = run_checks()
     except ImproperlyConfigured as error:  # of a backend, which a check of Django's creates

@@ -3,6 +3,7 @@
 import base64
 import json
 import subprocess
+import tomllib
 from urllib.parse import unquote, urlsplit
 
 import kubernetes_validate
@@ -98,12 +99,20 @@ def test_lint_is_clean(helm, values_file, chart, name):
     assert result.returncode == 0, result.stdout
 
 
-@pytest.mark.parametrize("name", ["production", "staging"])
-def test_values_of_a_generated_service_render(helm, deploy_values, name):
+@pytest.mark.parametrize(
+    ("chart", "name"), [("web", "production"), ("web", "staging"), ("redis", "redis")]
+)
+def test_values_of_a_generated_service_render(helm, deploy_values, chart, name):
     values = deploy_values / f"{name}.yaml"
     for command in (["lint", "--strict"], ["template", "acme-blog"]):
-        result = helm(*command, CHARTS / "web", "--kube-version", "1.30.0", "-f", values)
+        result = helm(*command, CHARTS / chart, "--kube-version", "1.30.0", "-f", values)
         assert result.returncode == 0, result.stderr + result.stdout
+
+
+def test_the_user_of_redis_can_reach_the_keys_of_the_generated_service(deploy_values):
+    values = yaml.safe_load((deploy_values / "redis.yaml").read_text())
+    project = tomllib.loads((deploy_values.parent / "pyproject.toml").read_text())["project"]
+    assert values["auth"]["keyPrefix"] == project["name"]  # the default of CACHE_KEY_PREFIX
 
 
 @pytest.mark.parametrize("kubernetes", KUBERNETES)
@@ -509,9 +518,22 @@ def test_the_default_user_is_off_and_the_services_user_is_no_administrator(rende
         "users.acl"
     ].splitlines()
     assert default == "user default off"
-    for rule in ("-@admin", "-@dangerous", "+info", "+keys"):
-        assert rule in service.split()
-    assert "nopass" not in service
+    # tests/service/test_redis_rights.py shows on a server what that allows.
+    name, *rules = service.removeprefix("user ").split()
+    assert (name, rules[:4]) == ("service", ["on", "@HASHES@", "~acme-blog:*", "-@all"])
+    assert not [rule for rule in rules[4:] if not rule.startswith("+") or "@" in rule]
+
+
+def test_the_documented_rights_for_a_managed_redis_are_the_charts(render, deploy_values):
+    *_, service = one(render("redis", "default"), "ConfigMap")["data"]["users.acl"].splitlines()
+    documented = (deploy_values.parent / "docs" / "deploying.md").read_text()
+    assert service.partition("@HASHES@ ")[2] in " ".join(documented.split())
+
+
+def test_further_rules_of_the_services_user_come_last(render):
+    objects = render("redis", "default", auth={"extraRules": "+hget ~shared:*"})
+    *_, service = one(objects, "ConfigMap")["data"]["users.acl"].splitlines()
+    assert service.endswith(" +hget ~shared:*")
 
 
 def test_a_change_of_redis_conf_restarts_redis_and_a_new_password_alone_does_not(render):

@@ -62,6 +62,10 @@ def test_there_are_levels():
         ("redis", "default", {"networkPolicy": {"from": None}}),
         ("redis", "default", {"auth": {"username": "default"}}),
         ("redis", "default", {"auth": {"password": "with\nnewline"}}),
+        ("redis", "default", {"auth": {"keyPrefix": "acme-*"}}),
+        ("redis", "default", {"auth": {"keyPrefix": "a +@all"}}),
+        ("redis", "default", {"auth": {"extraRules": "+hget\nuser root on nopass +@all"}}),
+        ("redis", "default", {"auth": {"rules": "+@all"}}),
         ("redis", "default", {"tls": None}),
         ("web", "production", {"server": {"workers": None}}),
         ("web", "production", {"logLevel": None}),
@@ -136,3 +140,10 @@ def test_a_memory_limit_that_maxmemory_cannot_follow_is_refused(template, limit,
     result = template("redis", "default", resources={"limits": {"memory": limit}})
     assert result.returncode != 0
     assert named in result.stderr.replace("/", ".")
+
+
+def test_a_redis_without_a_key_prefix_is_refused_with_what_to_set(template):
+    result = template("redis", "default", auth={"keyPrefix": ""})
+    assert result.returncode != 0
+    assert "auth.keyPrefix: set CACHE_KEY_PREFIX of the service" in result.stderr
+    assert "deploy/redis.yaml" in result.stderr

@@ -11,6 +11,8 @@ Both take what they need from the environment:
     E2E_BUILD_IMAGE  command that builds a folder with a Dockerfile and makes the image available
                      to the cluster's nodes, called with the folder and the image's name; default:
                      tests/e2e/build-image, for docker and kind
+    E2E_LOCAL_IMAGES set where base images cannot be pulled: builds on what the machine has under
+                     their names, whatever its digest
     E2E_HELM         the helm to use, 3 or 4; default: the one on PATH, or .tools/bin/helm
     E2E_REPORT       file for the figures; default: build/e2e.md
     KUBECONFIG       as for kubectl; the current context is used

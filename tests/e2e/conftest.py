@@ -90,10 +90,18 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def redis_chart(cluster, charts, record) -> Path:
+def redis_values(tmp_path_factory) -> Path:
+    """Return the service's values for Redis."""
+    values = tmp_path_factory.mktemp("values") / "redis.yaml"
+    values.write_text(images.service().read("deploy/redis.yaml"))
+    return values
+
+
+@pytest.fixture(scope="session")
+def redis_chart(cluster, charts, redis_values, record) -> Path:
     """Install the redis chart, and return its folder."""
     began = time.monotonic()
-    cluster.helm("install", "redis", charts / "redis", "--wait")
+    cluster.helm("install", "redis", charts / "redis", "--values", redis_values, "--wait")
     record("Install", redis_s=time.monotonic() - began)
     return charts / "redis"
 

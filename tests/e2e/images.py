@@ -1,6 +1,7 @@
 """Build the images that the tests deploy: a service's own, and three made from it."""
 
 import os
+import re
 import shlex
 import tempfile
 from pathlib import Path
@@ -31,6 +32,12 @@ def repository() -> str:
     """Return the name of the service's image, without a tag."""
     values: dict = yaml.safe_load(service().read("deploy/production.yaml"))
     return values["image"]["repository"]
+
+
+def use_local_images(project: BakedProject) -> None:
+    """Let a Dockerfile build on local images of the base images' names, whatever their digests."""
+    dockerfile = project.path / "Dockerfile"
+    dockerfile.write_text(re.sub(r"@sha256:[0-9a-f]{64}", "", dockerfile.read_text()))
 
 
 def _build(context: Path, tag: str) -> None:
@@ -64,6 +71,8 @@ def main() -> None:
         scratch = Path(folder)
         project = service().copy(scratch)
         project.run(UV, "lock", "--quiet")
+        if os.environ.get("E2E_LOCAL_IMAGES"):
+            use_local_images(project)
         _build(project.path, RELEASE)
         column = 'AddField("blog", "mood", models.TextField(db_default="calm"))'
         _derive_migration(scratch / "next", project, NEXT, NEXT_MIGRATION, column)

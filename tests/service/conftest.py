@@ -63,7 +63,7 @@ class RedisServer:
             self.process = subprocess.Popen(
                 [program, *where, "--save", "", *options], stdout=output
             )
-        ready = "oading" if options else "Ready to accept"
+        ready = "oading" if "--key-load-delay" in options else "Ready to accept"
         wait_for(lambda: ready in log.read_text(), "redis-server")
 
     def stop(self, number: int = signal.SIGTERM) -> None:

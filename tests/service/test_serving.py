@@ -56,6 +56,20 @@ def test_cache_throttles_and_logs(serve, redis):
     assert not service.left_behind()
 
 
+@pytest.mark.parametrize("path", ["/", "/nowhere", "/static/index.css"])
+def test_responses_have_security_headers_and_do_not_name_the_server(serve, path):
+    with serve() as service:
+        answers = [service.get(path), service.get(path, Range="bytes=0-1")]
+        operations = service.probe("livez")
+
+    for answer in answers:
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert "camera=()" in answer.headers["Permissions-Policy"]
+        assert answer.headers["Date"]
+        assert "Server" not in answer.headers
+    assert "Server" not in operations.headers
+
+
 def test_the_first_requests_for_the_schema_may_come_together(serve):
     with serve() as service, ThreadPoolExecutor(16) as clients:
         asked = [clients.submit(service.get, "/api/schema/") for _ in range(16)]

@@ -12,6 +12,16 @@ def test_pages_answer_with_a_policy_and_an_id(client, db, path):
     assert len(answer.headers["X-Request-ID"]) == 32
 
 
+@pytest.mark.parametrize(
+    "path", ["/", "/nowhere/", "/api/nowhere/", "/admin/", "/api/schema/", "/api/token/"]
+)
+def test_every_response_has_the_security_headers(client, db, path):
+    headers = client.get(path).headers
+
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert "camera=()" in headers["Permissions-Policy"].split(", ")
+
+
 def test_the_landing_page_names_the_service(client):
     page = client.get("/").content.decode()
 

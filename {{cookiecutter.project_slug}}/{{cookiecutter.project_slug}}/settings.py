@@ -169,6 +169,7 @@ MIDDLEWARE = [
     # The outermost, so that every answer and every log line has the request's id.
     "{{ cookiecutter.project_slug }}.runtime.logging.middleware.RequestContextMiddleware",
     "{{ cookiecutter.project_slug }}.runtime.metrics.MetricsMiddleware",
+    "{{ cookiecutter.project_slug }}.runtime.security_headers.SecurityHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -330,6 +331,17 @@ CONTENT_SECURITY_POLICY = {
         "form-action": [SELF],
         "frame-ancestors": [NONE],
     }
+}
+# Features of browsers that no page here needs, nor a script that got into one.
+_unused_features = """
+    accelerometer camera display-capture geolocation gyroscope magnetometer microphone midi payment
+    screen-wake-lock serial usb xr-spatial-tracking
+""".split()  # noqa: SIM905
+SECURITY_HEADERS = {
+    # Other sites cannot load responses as images, scripts and the like. CORS_ALLOWED_ORIGINS can
+    # still call the API: this does not apply to requests with CORS. A view can set its own value.
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": ", ".join(f"{feature}=()" for feature in _unused_features),
 }
 CORS_EXPOSE_HEADERS = [
     "RateLimit",

@@ -68,9 +68,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815 - the name is http.server's
 
-    def version_string(self) -> str:
-        """Say no more than is needed."""
-        return "ops"
+    def send_response(self, code: int, message: str | None = None) -> None:
+        """Begin a response, without http.server's Server header."""
+        self.send_response_only(code, message)
+        self.send_header("Date", self.date_time_string())
 
     def _answer(self, status: int, body: bytes, content_type: str = "application/json") -> None:
         self.send_response(status)

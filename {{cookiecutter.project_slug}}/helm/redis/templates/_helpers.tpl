@@ -47,6 +47,24 @@ app.kubernetes.io/component: server
 {{- .Values.tls.existingSecret | empty | ternary "redis" "rediss" }}
 {{- end }}
 
+{{/*
+The rights of the service's user: keys of its prefix, and what Django's cache, cacheops, the throttles and
+their scripts run. SCAN also shows the names of other keys. On one line, as an ACL file needs it.
+*/}}
+{{- define "redis.rules" -}}
+{{- $prefix := required "auth.keyPrefix: set CACHE_KEY_PREFIX of the service, by default its name in Kubernetes; deploy/redis.yaml of the service has it" .Values.auth.keyPrefix }}
+{{- $commands := `
++ping +info +time +select +client|setname +client|setinfo
++get +mget +set +setex +psetex +setnx +mset +getdel +getex +getrange +strlen +incr +incrby +decr +decrby
++del +unlink +exists +type +expire +pexpire +persist +ttl +pttl +scan
++sadd +srem +smembers +scard +sscan +sunion +lpush
++multi +exec +discard +watch +unwatch
++eval +evalsha +script|load +script|exists
+` }}
+{{- $rules := printf "~%s:* -@all %s %s" $prefix $commands .Values.auth.extraRules }}
+{{- regexReplaceAll "\\s+" $rules " " | trim }}
+{{- end }}
+
 {{/* The command line client of either image, for a shell in Redis' own pod. */}}
 {{- define "redis.cli" -}}
 "$(command -v redis-cli || command -v valkey-cli)" --no-auth-warning

@@ -1,4 +1,5 @@
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -7,6 +8,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import OperationalError
 
 from .. import health
+from ..redis import client
 
 
 @pytest.fixture
@@ -97,3 +99,19 @@ def test_a_check_that_raises_ends():
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             check.run()
+
+
+@pytest.mark.redis
+def test_a_redis_that_denies_the_service_s_keys_is_unreachable(operator, settings):
+    assert health._redis() == "ok"
+    settings.CACHE_KEY_PREFIX = "other"
+    name, password = "tests-stranger", uuid.uuid4().hex
+    rights = {"keys": ["tests:*"], "categories": ["+@all"]}
+    operator.acl_setuser(name, enabled=True, passwords=[f"+{password}"], **rights)
+    try:
+        host = settings.REDIS_URL.rpartition("@")[2].removeprefix("redis://")
+        settings.REDIS_URL = f"redis://{name}:{password}@{host}"
+        assert client(settings.REDIS_URL).ping()
+        assert health._redis() == "unreachable"
+    finally:
+        operator.acl_deluser(name)

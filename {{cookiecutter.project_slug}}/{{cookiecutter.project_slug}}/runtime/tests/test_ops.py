@@ -43,7 +43,15 @@ def test_what_it_answers(port, path, status):
 
     assert found == status
     assert len(body) == int(headers["Content-Length"]) > 0
-    assert headers["Server"] == "ops"
+    assert "Server" not in headers
+
+
+def test_an_unknown_method_does_not_name_the_server_either(port):
+    status, body, headers = ask(port, "BREW", "/livez")
+
+    assert status == 501
+    assert "Server" not in headers
+    assert b"Python" not in body
 
 
 def test_head_has_no_body(port):

@@ -51,8 +51,8 @@ def test_cacheops_reads_a_miss_from_an_unreachable_server(unreachable):
 
 @pytest.mark.redis
 def test_clear_removes_the_cache_s_own_keys_only(settings):
-    mine = RedisCache(settings.REDIS_URL, {"KEY_PREFIX": "tests[x]*"})
-    other = RedisCache(settings.REDIS_URL, {"KEY_PREFIX": "tests[x]*:other"})
+    mine = RedisCache(settings.REDIS_URL, {"KEY_PREFIX": "tests:[x]*"})
+    other = RedisCache(settings.REDIS_URL, {"KEY_PREFIX": "tests:[x]*:other"})
     for cache in (mine, other):
         cache.set("key", "value")
 

@@ -34,20 +34,18 @@ class Clock:
 class SimulatedRedisLimiter(RedisLimiter):
     """A real Redis whose script reads the simulated clock instead of its own."""
 
-    KEY = "tests:clock"
+    SECONDS, MICROSECONDS = "tests:clock:seconds", "tests:clock:microseconds"
 
     def __init__(self, clock: Clock) -> None:
-        simulated = f"redis.call('LRANGE', '{self.KEY}', 0, 1)"
+        simulated = f"redis.call('MGET', '{self.SECONDS}', '{self.MICROSECONDS}')"
         script = RING_SCRIPT.replace("redis.call('TIME')", simulated)
         assert script != RING_SCRIPT
         super().__init__(redis.Redis.from_url(settings.REDIS_URL), script)
         self._clock = clock
 
     def take(self, limits, cost=1):
-        pipeline = self._client.pipeline()
-        pipeline.delete(self.KEY)
-        pipeline.rpush(self.KEY, self._clock.now // SECOND, self._clock.now % SECOND)
-        pipeline.execute()
+        seconds, microseconds = divmod(self._clock.now, SECOND)
+        self._client.mset({self.SECONDS: seconds, self.MICROSECONDS: microseconds})
         return super().take(limits, cost)
 
 
@@ -279,22 +277,22 @@ class TestRedis:
         assert commands() - before == 1
 
     @pytest.mark.parametrize("limit", [10, 1_000_000])
-    def test_memory_does_not_depend_on_the_limit_and_ends(self, limiter, client, limit):
+    def test_memory_does_not_depend_on_the_limit_and_ends(self, limiter, operator, limit):
         key = new_key()
         for _ in range(50):
             limiter.take([Limit(key, limit, 60)])
 
-        assert client.memory_usage(key) <= 256
-        assert 62_000 < client.pttl(key) <= 63_000
+        assert operator.memory_usage(key) <= 256
+        assert 62_000 < operator.pttl(key) <= 63_000
 
-    def test_a_connection_that_the_server_closed_is_opened_again(self, limiter, client):
+    def test_a_connection_that_the_server_closed_is_opened_again(self, limiter, operator):
         limit = Limit(new_key(), 2, 3600)
         limiter.take([limit])
-        client.client_kill_filter(_type="normal", skipme=True)
+        operator.client_kill_filter(_type="normal", skipme=True)
 
         assert limiter.take([limit])[0][:2] == (True, 0)
 
-    def test_a_connection_that_breaks_under_way_is_no_outage(self, client):
+    def test_a_connection_that_breaks_under_way_is_no_outage(self, operator):
         url = settings.REDIS_URL
         limiter = RedisLimiter(redis.Redis.from_url(url, **connection_options(url)))
         limit = Limit(new_key(), 200, 3600)
@@ -303,10 +301,9 @@ class TestRedis:
         idle.set()
 
         def kill() -> None:
-            with redis.Redis.from_url(url) as killer:
-                while turn.acquire() and not over:
-                    killer.client_kill_filter(_type="normal", skipme=True)
-                    idle.set()
+            while turn.acquire() and not over:
+                operator.client_kill_filter(_type="normal", skipme=True)
+                idle.set()
 
         killing = threading.Thread(target=kill)
         killing.start()
@@ -326,20 +323,20 @@ class TestRedis:
         # One that was counted before its connection broke has counted twice.
         assert 0 < fitted <= 200
 
-    def test_a_server_that_became_a_replica_is_left(self, client):
+    def test_a_server_that_became_a_replica_is_left(self, operator):
         url = settings.REDIS_URL
         limiter = RedisLimiter(redis.Redis.from_url(url, **connection_options(url)))
         limit = Limit(new_key(), 2, 3600)
         limiter.take([limit])
         before = limiter._clients.get().connection._sock
-        client.replicaof("127.0.0.1", 1)
+        operator.replicaof("127.0.0.1", 1)
         try:
             with pytest.raises(redis.exceptions.ReadOnlyError):
                 limiter.take([limit])
             with pytest.raises(redis.ConnectionError, match="has not answered"):
                 limiter.take([limit])
         finally:
-            client.replicaof("NO", "ONE")
+            operator.replicaof("NO", "ONE")
         deadline = time.monotonic() + 20
         while circuit_breaker(url).is_open:
             assert time.monotonic() < deadline
@@ -347,10 +344,10 @@ class TestRedis:
         assert limiter.take([limit])[0].fits
         assert limiter._clients.get().connection._sock is not before
 
-    def test_a_flushed_script_is_loaded_again(self, limiter, client):
+    def test_a_flushed_script_is_loaded_again(self, limiter, operator):
         limit = Limit(new_key(), 1, 3600)
         limiter.take([limit])
-        client.script_flush()
+        operator.script_flush()
 
         assert not limiter.take([limit])[0].fits
 
