@@ -1,0 +1,1 @@
+EXPECTED = {"Django cache and sessions": {},"DRF throttling": {},"cacheops on SQLite": {},"cacheops on PostgreSQL": {},"python-json-logger": {}}
