@@ -3,6 +3,8 @@
 import pythonjsonlogger.json
 import service
 
+POSITIONS = ("fmt", "datefmt", "style", "validate")
+
 
 def pytest_configure(config) -> None:
     if not service.NAME:
@@ -10,9 +12,10 @@ def pytest_configure(config) -> None:
     own = service.load("runtime.logging").JsonFormatter
 
     class JsonFormatter(own):
-        """The service's formatter, with what it needs and python-json-logger's has not."""
+        """The service's formatter, with the arguments and the exception of python-json-logger's."""
 
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, service="peers", version="1", **kwargs)
+        def __init__(self, *args, **options):
+            options |= zip(POSITIONS, args, strict=False)
+            super().__init__("peers", "1", {"exception.stacktrace": "exc_info"}, **options)
 
     pythonjsonlogger.json.JsonFormatter = JsonFormatter

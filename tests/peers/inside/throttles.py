@@ -5,11 +5,12 @@ throttle, here the limiter's. And `NUM_PROXIES` is set in `api_settings`, here i
 """
 
 import time
+from types import SimpleNamespace
 
 import pytest
 import service
 
-_timer = time.time
+clock = SimpleNamespace(read=time.time)
 
 
 class _Timed(type):
@@ -23,10 +24,10 @@ class _Timed(type):
         return created
 
     def __setattr__(cls, name, value):
-        if name != "timer":
-            return super().__setattr__(name, value)
-        global _timer
-        _timer = lambda: value(cls)  # noqa: E731
+        if name == "timer":
+            clock.read = lambda: value(cls)
+        else:
+            super().__setattr__(name, value)
 
 
 def pytest_configure(config) -> None:
@@ -39,12 +40,11 @@ def _new_limiter(monkeypatch):
     """Count from 0 in each test, by the clock that the test sets."""
     if not service.NAME:
         return
-    global _timer
-    _timer = time.time
-    throttling = f"{service.RUNTIME}.throttling"
+    clock.read = time.time
     limiters = service.load("runtime.throttling.limiter")
-    limiter = limiters.LocalLimiter(clock=lambda: int(_timer() * 1_000_000))
-    monkeypatch.setattr(f"{throttling}.decisions.limiter", lambda: limiter)
+    limiter = limiters.LocalLimiter(clock=lambda: int(clock.read() * 1_000_000))
+    decisions = service.load("runtime.throttling.decisions")
+    monkeypatch.setattr(decisions, "limiter", lambda: limiter)
 
 
 def _substitute() -> None:
@@ -64,11 +64,10 @@ def _substitute() -> None:
 
 
 def pytest_collection_modifyitems(items) -> None:
-    if service.NAME:
-        from django.conf import settings
+    if not service.NAME:
+        return
+    from django.conf import settings
 
-        for item in items:
-            if hasattr(item.cls, "config_proxy"):
-                item.cls.config_proxy = lambda self, number: setattr(
-                    settings, "NUM_PROXIES", number
-                )
+    for item in items:
+        if hasattr(item.cls, "config_proxy"):
+            item.cls.config_proxy = lambda self, number: setattr(settings, "NUM_PROXIES", number)
