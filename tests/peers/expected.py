@@ -67,7 +67,6 @@ EXPECTED: dict[str, dict[str, str]] = {
             "ThrottlingTests::test_request_throttling_multiple_throttles": ONCE,
             "ThrottlingTests::test_throttle_rate_change_negative": ONCE,
             "ScopedRateThrottleTests::test_scoped_rate_throttle": LATE,
-            f"{SIMPLE}::test_allow_request_returns_true_if_key_is_none": NO_REQUEST,
             f"{SIMPLE}::test_allow_request_returns_true_if_rate_is_none": NO_REQUEST,
             f"{SIMPLE}::test_get_cache_key_raises_not_implemented_error": NO_REQUEST,
             f"{SIMPLE}::test_throttle_raises_error_if_rate_is_missing": NO_RATE,
