@@ -17,7 +17,7 @@ GO_INSTALL = GOBIN=$(CURDIR)/$(@D) GOFLAGS=-modcacherw CGO_ENABLED=0 $(GO) insta
 # Tests and the demo find there what was fetched, after what the machine has.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 
-.PHONY: help demo test test-fast e2e lint values bench bench-cache bench-outage bench-scale bench-logging bench-throttle clean
+.PHONY: help demo test test-fast peers e2e lint values bench bench-cache bench-outage bench-scale bench-logging bench-throttle clean
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ test: lint $(CHART_TOOLS) ## Run all tests but those that need a cluster
 
 test-fast: .venv/dev $(CHART_TOOLS) ## Run the tests that need no network and start no server
 	.venv/bin/python -m pytest -q -m "not network and not server"
+
+peers: .venv/dev ## Run the test suites of Django, DRF, cacheops and python-json-logger on the runtime; two minutes
+	.venv/bin/python -m pytest -q -n0 tests/peers
 
 e2e: .venv/dev $(HELM) ## Install the charts on the current cluster, and break things; a quarter of an hour
 	.venv/bin/python -m tests.e2e.images

@@ -1,0 +1,25 @@
+"""Settings for the tests of Django's caches and sessions, which all use Redis.
+
+Django's tests find a configuration for Redis by the name of Django's backend, so the service's
+class takes its place under that name.
+"""
+
+import os
+
+import django.core.cache.backends.redis
+import service
+from django.utils.module_loading import import_string
+
+DATABASES = {name: {"ENGINE": "django.db.backends.sqlite3"} for name in ("default", "other")}
+DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+SECRET_KEY = "not secret"
+TEST_RUNNER = "django_runner.Runner"
+USE_TZ = False
+
+_cache = {"LOCATION": os.environ["REDIS_URL"]}
+if service.NAME:
+    globals().update(service.own_settings())
+    _cache = service.load("settings").CACHES["default"]
+    django.core.cache.backends.redis.RedisCache = import_string(_cache["BACKEND"])
+CACHES = {"default": {**_cache, "BACKEND": "django.core.cache.backends.redis.RedisCache"}}

@@ -1,0 +1,21 @@
+"""Put the service's formatter in the place of python-json-logger's."""
+
+import pythonjsonlogger.json
+import service
+
+POSITIONS = ("fmt", "datefmt", "style", "validate")
+
+
+def pytest_configure(config) -> None:
+    if not service.NAME:
+        return
+    own = service.load("runtime.logging").JsonFormatter
+
+    class JsonFormatter(own):
+        """The service's formatter, with the arguments and the exception of python-json-logger's."""
+
+        def __init__(self, *args, **options):
+            options |= zip(POSITIONS, args, strict=False)
+            super().__init__("peers", "1", {"exception.stacktrace": "exc_info"}, **options)
+
+    pythonjsonlogger.json.JsonFormatter = JsonFormatter
