@@ -67,19 +67,19 @@ class _Client(RedisCacheClient):
     def get_client(self, key: Any = None, *, write: bool = False) -> redis.Redis:
         return self._redis
 
-    def add(self, key: str, value: Any, timeout: int | None) -> bool:
+    def add(self, key: Any, value: Any, timeout: Any) -> bool:
         return bool(super().add(key, (key, value), timeout))
 
-    def set(self, key: str, value: Any, timeout: int | None) -> None:
+    def set(self, key: Any, value: Any, timeout: Any) -> None:
         super().set(key, (key, value), timeout)
 
-    def set_many(self, data: dict[str, Any], timeout: int | None) -> None:
+    def set_many(self, data: Any, timeout: Any) -> None:
         super().set_many({key: (key, value) for key, value in data.items()}, timeout)
 
-    def get(self, key: str, default: Any) -> Any:
+    def get(self, key: Any, default: Any) -> Any:
         return self._loaded({key: self._redis.get(key)}).get(key, default)
 
-    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+    def get_many(self, keys: Any) -> dict[Any, Any]:
         names = list(keys)
         stored: Any = self._redis.mget(names)
         return self._loaded(dict(zip(names, stored, strict=True)))

@@ -138,10 +138,10 @@ def _is_plain_condition(node: Any) -> bool:
 
 
 def _is_ordered_by_columns(query: Query) -> bool:
-    ordering = query.order_by or (query.get_meta().ordering if query.default_ordering else ())
+    defaults = query.get_meta().ordering if query.default_ordering else ()
     return not query.distinct_fields and all(
-        isinstance(name, str) and name.lstrip("-+") in _columns(query.model)  # type: ignore[arg-type]
-        for name in ordering
+        isinstance(name, str) and name.lstrip("-+") in _columns(query.model)
+        for name in query.order_by or defaults or ()
     )
 
 
@@ -227,7 +227,7 @@ def is_tracked(model: type[Model]) -> bool:
     if family_has_profile(model):
         return True
     return bool(model._meta.auto_created) and any(
-        family_has_profile(field.related_model)  # type: ignore[arg-type]
+        family_has_profile(field.related_model)
         for field in model._meta.fields
         if isinstance(field, ForeignKey)
     )

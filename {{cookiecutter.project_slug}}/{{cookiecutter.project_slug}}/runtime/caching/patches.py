@@ -1,13 +1,15 @@
 """The places where cacheops is told to use what this package provides instead."""
 
-import cacheops.invalidation
-import cacheops.query
-import cacheops.transaction
+from typing import Any
+
+from cacheops import invalidation, query, transaction
 
 from . import querysets, writes
 from .dependencies import conditions_of
 
-_is_sql_dirty = cacheops.transaction.is_sql_dirty
+_query: Any = query
+_transaction: Any = transaction
+_is_sql_dirty = _transaction.is_sql_dirty
 
 
 def is_sql_dirty(sql: object) -> bool:
@@ -18,9 +20,9 @@ def is_sql_dirty(sql: object) -> bool:
 
 def install() -> None:
     """Replace cacheops' functions; called once, when Django's applications are ready."""
-    cacheops.query.dnfs = conditions_of
-    cacheops.query.getting = querysets.getting
-    cacheops.query.cache_thing = querysets.cache_thing
-    cacheops.invalidation.get_obj_dict = writes.get_obj_dict
-    cacheops.transaction.is_sql_dirty = is_sql_dirty
+    _query.dnfs = conditions_of
+    _query.getting = querysets.getting
+    _query.cache_thing = querysets.cache_thing
+    invalidation.get_obj_dict = writes.get_obj_dict
+    _transaction.is_sql_dirty = is_sql_dirty
     writes.watch_writes()

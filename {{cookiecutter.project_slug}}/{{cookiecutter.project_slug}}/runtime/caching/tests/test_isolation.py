@@ -179,7 +179,8 @@ def test_a_request_with_a_body_bypasses_the_cache(headers):
 
 
 def test_a_model_without_an_entry_is_found_at_startup(monkeypatch):
-    monkeypatch.setattr(checks, "declared", declared := [])
+    declared: list = []
+    monkeypatch.setattr(checks, "declared", declared)
     monkeypatch.setattr(dependencies, "declared", declared)
 
     @cached_response(Group, Session)
