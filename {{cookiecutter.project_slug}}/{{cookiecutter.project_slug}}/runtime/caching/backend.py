@@ -1,7 +1,7 @@
 """Django's cache on Redis."""
 
 from collections.abc import Callable, Iterable
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, TypeVar
 
 import redis
@@ -11,12 +11,30 @@ from django.core.cache.backends.redis import RedisCacheClient
 from django.core.exceptions import ImproperlyConfigured
 
 from ..metrics import cache_requests
-from ..redis import connection_options, delete_by_prefix, guard
+from ..redis import circuit_breaker, connection_options, delete_by_prefix, guard
 from . import signing
 
 T = TypeVar("T")
 # Redis' replies to INCRBY that say something of the value, and nothing of Redis' state.
 _NOT_A_NUMBER = ("value is not an integer", "increment or decrement", "WRONGTYPE")
+
+
+@cache
+def _missed(server: str) -> set[str]:
+    """Return the namespaces of caches that have missed a write to a server.
+
+    They are dropped before anything is read from it again: a value that was to be deleted or
+    replaced during an outage, such as a session, must not be back after it.
+    """
+    missed: set[str] = set()
+
+    def drop(client: redis.Redis) -> None:
+        for namespace in list(missed):
+            delete_by_prefix(client, namespace)
+            missed.discard(namespace)
+
+    circuit_breaker(server).on_recovery.append(drop)
+    return missed
 
 
 class _SigningSerializer:
@@ -102,6 +120,7 @@ class _Client(RedisCacheClient):
 class RedisCache(DjangoRedisCache):
     """Fail-open cache backend: during an outage of Redis, reads miss and writes are dropped.
 
+    A process that has dropped a write empties the cache before it reads it again.
     Values are signed (signing.py). Keys begin with `KEY_PREFIX:cache:`, whatever KEY_FUNCTION
     returns, so that `clear()` removes this cache's keys and no others of the database.
 
@@ -126,39 +145,46 @@ class RedisCache(DjangoRedisCache):
         """Return the key in Redis."""
         return f"{self._namespace}{super().make_and_validate_key(key, version)}"
 
-    def _try(self, call: Callable[[], T], fallback: T) -> T:
+    def _read(self, call: Callable[[], T], fallback: T) -> T:
         try:
             return call()
         except redis.RedisError:
             return fallback
 
+    def _write(self, call: Callable[[], T], fallback: T) -> T:
+        try:
+            return call()
+        except redis.RedisError:
+            _missed(self._servers[0]).add(self._namespace)
+            return fallback
+
     def add(
         self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
     ) -> bool:
-        return self._try(lambda: super(RedisCache, self).add(key, value, timeout, version), False)
+        return self._write(lambda: super(RedisCache, self).add(key, value, timeout, version), False)
 
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         missing = object()
-        value = self._try(lambda: super(RedisCache, self).get(key, missing, version), missing)
+        value = self._read(lambda: super(RedisCache, self).get(key, missing, version), missing)
         cache_requests("default", "miss" if value is missing else "hit").inc()
         return default if value is missing else value
 
     def set(
         self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
     ) -> None:
-        self._try(lambda: super(RedisCache, self).set(key, value, timeout, version), None)
+        self._write(lambda: super(RedisCache, self).set(key, value, timeout, version), None)
 
     def touch(self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
-        return self._try(lambda: super(RedisCache, self).touch(key, timeout, version), False)
+        return self._write(lambda: super(RedisCache, self).touch(key, timeout, version), False)
 
     def delete(self, key: Any, version: int | None = None) -> bool:
-        return self._try(lambda: super(RedisCache, self).delete(key, version), False)
+        return self._write(lambda: super(RedisCache, self).delete(key, version), False)
 
     def get_many(self, keys: Iterable[Any], version: int | None = None) -> dict[Any, Any]:
-        return self._try(lambda: super(RedisCache, self).get_many(keys, version), {})
+        return self._read(lambda: super(RedisCache, self).get_many(keys, version), {})
 
     def has_key(self, key: Any, version: int | None = None) -> bool:
-        return self._try(lambda: super(RedisCache, self).has_key(key, version), False)
+        return self._read(lambda: super(RedisCache, self).has_key(key, version), False)
 
     def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
         """Add to an integer, and return the sum; the delta while Redis is unavailable.
@@ -172,6 +198,7 @@ class RedisCache(DjangoRedisCache):
         except redis.RedisError as error:
             if str(error).startswith(_NOT_A_NUMBER):
                 raise
+            _missed(self._servers[0]).add(self._namespace)
             return delta
 
     def set_many(
@@ -180,13 +207,13 @@ class RedisCache(DjangoRedisCache):
         timeout: Any = DEFAULT_TIMEOUT,
         version: int | None = None,
     ) -> list[Any]:
-        return self._try(
+        return self._write(
             lambda: super(RedisCache, self).set_many(data, timeout, version), list(data)
         )
 
     def delete_many(self, keys: Iterable[Any], version: int | None = None) -> None:
-        self._try(lambda: super(RedisCache, self).delete_many(keys, version), None)
+        self._write(lambda: super(RedisCache, self).delete_many(keys, version), None)
 
     def clear(self) -> None:
         client: Any = self._cache
-        self._try(lambda: delete_by_prefix(client.get_client(), self._namespace), None)
+        self._write(lambda: delete_by_prefix(client.get_client(), self._namespace), None)

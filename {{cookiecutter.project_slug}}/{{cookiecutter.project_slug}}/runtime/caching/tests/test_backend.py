@@ -9,6 +9,8 @@ from django.conf import settings as project
 from django.core.cache import CacheKeyWarning
 from django.core.exceptions import ImproperlyConfigured
 
+from ...redis import circuit_breaker
+from ...tests.waiting import wait_for
 from ..backend import RedisCache
 
 pytestmark = pytest.mark.redis
@@ -111,6 +113,38 @@ def test_clear_removes_whatever_set_has_written(key, version, key_function):
 
     assert cache.get(key, version=version) is None
     assert other.get(key, version=version) == "value"
+
+
+WRITES = {
+    "delete": lambda cache: cache.delete("key"),
+    "delete_many": lambda cache: cache.delete_many(["key"]),
+    "set": lambda cache: cache.set("key", "new"),
+    "set_many": lambda cache: cache.set_many({"key": "new"}),
+    "clear": lambda cache: cache.clear(),
+    "incr": lambda cache: cache.incr("key"),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_value_that_was_to_go_in_an_outage_is_not_back_after_it(cache, monkeypatch, write):
+    other = RedisCache(project.REDIS_URL, {"KEY_PREFIX": "tests:other"})
+    for each in (cache, other):
+        each.set("key", 1)
+    breaker = circuit_breaker(project.REDIS_URL)
+
+    def fail(*args, **options):
+        raise redis.ConnectionError("gone")
+
+    with monkeypatch.context() as patch:
+        for name in ("execute_command", "pipeline"):
+            patch.setattr(redis.Redis, name, fail)
+        breaker.trip(redis.ConnectionError("gone"))
+        write(cache)
+        assert cache.get("key") is None
+    wait_for(lambda: not breaker.is_open)
+
+    assert cache.get("key") is None
+    assert other.get("key") == 1
 
 
 @pytest.mark.parametrize(
