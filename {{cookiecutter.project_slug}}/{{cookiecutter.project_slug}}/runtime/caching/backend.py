@@ -139,6 +139,7 @@ class RedisCache(DjangoRedisCache):
         options = {**connection_options(servers[0]), **params.get("OPTIONS", {})}
         super().__init__(servers[0], {**params, "OPTIONS": options})
         self._class = _Client
+        self._server = servers[0]
         self._namespace = f"{self.key_prefix}:cache:"
 
     def make_and_validate_key(self, key: Any, version: Any = None) -> str:
@@ -155,7 +156,7 @@ class RedisCache(DjangoRedisCache):
         try:
             return call()
         except redis.RedisError:
-            _missed(self._servers[0]).add(self._namespace)
+            _missed(self._server).add(self._namespace)
             return fallback
 
     def add(
@@ -198,7 +199,7 @@ class RedisCache(DjangoRedisCache):
         except redis.RedisError as error:
             if str(error).startswith(_NOT_A_NUMBER):
                 raise
-            _missed(self._servers[0]).add(self._namespace)
+            _missed(self._server).add(self._namespace)
             return delta
 
     def set_many(
