@@ -9,7 +9,7 @@ class RuntimeConfig(AppConfig):
         # Importing them registers the checks and connects the signals.
         from . import signals  # noqa: F401
         from .caching import checks as _caching  # noqa: F401
-        from .logging import values
+        from .logging import redaction
         from .throttling import checks as _throttling  # noqa: F401
 
-        values.redact(settings.LOG_REDACT)
+        redaction.redact(settings.LOG_REDACT)
