@@ -122,13 +122,14 @@ class JsonFormatter(BaseJsonFormatter):
             default=text, ensure_ascii=False, allow_nan=False, check_circular=False
         ).encode
         self._fallback = JsonFormatter(service, version, self._names) if self._overrides else self
+        self._adds_nothing = not self._overrides and not self.defaults
         self._second = (0, "")
         self._static = {"service": service, "version": version, **plain(self.static_fields)}
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; a record that cannot be formatted becomes a line that says so."""
         is_access = isinstance(record, AccessRecord)
-        if is_access and not self._overrides and not self.defaults:
+        if is_access and self._adds_nothing:
             return self.serialize_log_record(
                 self._fields(record, record.getMessage()) | record.fields
             )
@@ -136,15 +137,14 @@ class JsonFormatter(BaseJsonFormatter):
             # What the base class does, without what add_fields does not need.
             if record.args and not is_access:
                 record.args = inert(record.args)
-            message_dict = dict(record.msg) if isinstance(record.msg, dict) else {}
-            record.message = "" if isinstance(record.msg, dict) else record.getMessage()
+            if isinstance(record.msg, dict):
+                message_dict, record.message = dict(record.msg), ""
+            else:
+                message_dict, record.message = {}, record.getMessage()
             log_data = self._fields(record, record.message)
-            if "formatTime" in self._overrides:
-                log_data["timestamp"] = self.formatTime(record, self.datefmt)
-            self.add_fields(log_data, record, message_dict)
-            log_data = self.process_log_record(log_data)
             if self._overrides:
-                log_data = {name: plain(value, name) for name, value in log_data.items()}
+                return self._hooked(log_data, record, message_dict)
+            self.add_fields(log_data, record, message_dict)
             return self.serialize_log_record(log_data)
         except Exception as error:  # a log line must not break the request that wrote it
             fields = self._fields(record, text(record.msg))
@@ -152,6 +152,14 @@ class JsonFormatter(BaseJsonFormatter):
             if record.args:
                 fields["logging_arguments"] = plain(record.args)
             return JsonFormatter.serialize_log_record(self._fallback, fields)
+
+    def _hooked(self, log_data: Any, record: logging.LogRecord, message_dict: Any) -> str:
+        """Return the line that a subclass' hooks make, of which nothing is plain yet."""
+        if "formatTime" in self._overrides:
+            log_data["timestamp"] = self.formatTime(record, self.datefmt)
+        self.add_fields(log_data, record, message_dict)
+        log_data = self.process_log_record(log_data)
+        return self.serialize_log_record({k: plain(v, k) for k, v in log_data.items()})
 
     def add_fields(
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
@@ -183,8 +191,9 @@ class JsonFormatter(BaseJsonFormatter):
             # What a record brings along must not take the place of what every line has.
             is_taken = name in log_data or name in self._renamed
             log_data[f"extra.{name}" if is_taken else name] = plain(value, name)
-        for name, value in self.defaults.items():
-            log_data.setdefault(name, plain(value, name))
+        if self.defaults:
+            for name, value in self.defaults.items():
+                log_data.setdefault(name, plain(value, name))
 
     def serialize_log_record(self, log_data: dict[str, Any]) -> str:
         if self._names:

@@ -10,7 +10,7 @@ from .context import current
 from .values import MAX_TEXT
 
 # How a line on stderr names a level that is no error, perhaps after a place: "views.py: Warning [".
-_LEVEL = re.compile(r"(?:\S+: )?\[?(warn(?:ing)?s?|info|notice|debug)\b[\]:\s]", re.IGNORECASE)
+_LEVEL = re.compile(r"(?:\S+: )?\[?(warn(?:ing)?|info|notice|debug)(?:\]|:| \[)", re.IGNORECASE)
 _CHECKS = "System check identified"
 
 

@@ -48,7 +48,7 @@ CREDENTIALS = {
     "what is cut off": "{'password': 'hush",
     "a request": "<WSGIRequest: GET '/path?token=hush'>",
     "an encoded query": "https://example.com/?next=/x%3Ftoken%3Dhush",
-    "an encoded name": "user%5Bpassword%5D=hush",
+    "an encoded name": "user%5Bpassword%5D=hush&%5Btoken%5D=hush",
     "a row": "DETAIL:  Failing row contains (1, it's, hush) hush).",
     "a key": "DETAIL:  Key (id, token)=(1, hush) already exists.",
     "a query": """UPDATE "users" SET "password" = 'hush' WHERE "id" = 5""",
