@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +16,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from ..running import Service, descendants, wait_for
+from ..running import Service, descendants, free_port, wait_for
 from .conftest import PRODUCTION
 
 pytestmark = [pytest.mark.network, pytest.mark.server]
@@ -210,6 +211,83 @@ def test_a_start_that_fails_says_so_in_json(start, trouble, environment):
 
     lines = json_lines(service.log.read_text())
     assert {line["severity"] for line in lines} & {"ERROR", "CRITICAL"}
+
+
+def test_a_configuration_error_shows_its_example_and_no_secret(start):
+    service = start(
+        REDIS_URL="http://:hush@cache",
+        ALLOWED_HOSTS="redis://:hush@cache",
+        CSRF_TRUSTED_ORIGINS="example.com",
+    )
+    assert service.process.wait(60) != 0
+
+    messages = [line["message"] for line in json_lines(service.log.read_text())]
+    assert "redis://user:password@host:6379/0" in messages[-1]
+    assert any("'example.com' is not an origin" in message for message in messages)
+    assert "hush" not in str(messages)
+
+
+def test_what_checks_warn_of_is_no_error(trouble, tmp_path):
+    own = f"from {trouble.slug}.settings import *\n"
+    (trouble.path / "warned.py").write_text(own + "SILENCED_SYSTEM_CHECKS = []\n")
+    (trouble.path / "failed.py").write_text(own + "STATICFILES_DIRS = 'static'\n")
+
+    def check(settings):
+        command = [trouble.path / ".venv/bin/python", "manage.py", "check", "--deploy"]
+        environment = {**os.environ, **PRODUCTION, "DJANGO_SETTINGS_MODULE": settings}
+        environment["DATABASE_URL"] = f"sqlite:///{tmp_path}/db.sqlite3"
+        done = subprocess.run(
+            command, cwd=trouble.path, env=environment, stderr=subprocess.PIPE, text=True
+        )
+        lines = json_lines(done.stderr)
+        return done.returncode, {line["severity"] for line in lines}, str(lines)
+
+    status, severities, text = check("warned")
+    assert (status, severities) == (0, {"INFO", "WARNING"})
+    assert "security.W021" in text
+    status, severities, text = check("failed")
+    assert status == 1
+    assert "ERROR" in severities
+    assert "staticfiles.E001" in text
+
+
+def test_a_reload_is_no_error(trouble, tmp_path):
+    """As `make dev`, with a module that is edited twice."""
+    log = tmp_path / "runserver.log"
+    command = [trouble.path / ".venv/bin/python", "manage.py", "runserver", "--nothreading"]
+    environment = {**os.environ, "DEBUG": "true", "LOG_FORMAT": "json"}
+    environment |= {"DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"}
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*command, str(free_port())],
+            cwd=trouble.path,
+            env=environment,
+            stderr=output,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def ready(times):
+        return log.read_text().count("Watching for file changes") > times
+
+    try:
+        for times in range(2):
+            wait_for(lambda times=times: ready(times), "the server to watch")
+            # It looks once a second, and sees no change of a file that it has not seen before.
+            wait_for(
+                lambda times=times: (
+                    (trouble.path / f"{trouble.slug}/urls.py").touch() or ready(times + 1)
+                ),
+                "the server to reload",
+            )
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60)
+
+    lines = json_lines(log.read_text())
+    outcomes = [line["data"]["outcome"] for line in lines if line.get("ev") == "command_finished"]
+    assert outcomes.count("reloading") >= 2
+    assert {line["severity"] for line in lines} == {"INFO"}
 
 
 def test_a_migration_job_writes_json(start, trouble, tmp_path):

@@ -10,8 +10,8 @@ class RuntimeConfig(AppConfig):
         from . import signals  # noqa: F401
         from .caching import checks as _caching  # noqa: F401
         from .caching import patches
-        from .logging import values
+        from .logging import redaction
         from .throttling import checks as _throttling  # noqa: F401
 
         patches.install()
-        values.redact(settings.LOG_REDACT)
+        redaction.redact(settings.LOG_REDACT)

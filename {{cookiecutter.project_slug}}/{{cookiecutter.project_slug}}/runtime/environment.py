@@ -13,10 +13,13 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import EnvValidationError, FileAwareEnv, ValidationError
 
 from .logging.names import FIELD_NAMES
+from .logging.redaction import REDACTED, Masked
+from .logging.values import text
 
 T = TypeVar("T")
 _SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|KEY|DSN|_URL$")
 _FILE = "_FILE"
+_QUOTED = re.compile(r"(['\"])(?:(?:(?!\1)[^\\]|\\.)*+)\1")  # a value, as reasons repeat it
 
 
 class Environment(FileAwareEnv):
@@ -68,15 +71,23 @@ class Environment(FileAwareEnv):
         except EnvValidationError as error:
             reasons = cast("dict[str, list[str]]", error.error_messages)
             lines = [self._line(name, reasons[name]) for name in reasons]
-            raise ImproperlyConfigured("\n".join(lines)) from None
+            raise ImproperlyConfigured(Masked("\n".join(lines))) from None
 
     def _variables(self) -> dict[str, str]:
         return {**self._environ, **os.environ}
 
     def _line(self, name: str, reasons: list[str]) -> str:
+        """Return what is wrong with a variable, in which only values can have secrets.
+
+        They are in quotes; the sentences around them are ours, and may show how a URL looks.
+        """
         value = self._variables().get(name)
-        shown = "" if value is None or _SECRET.search(name) else f" (it is {value[:80]!r})"
-        return f"{name}: {' '.join(reasons)}{shown}"
+        is_secret = _SECRET.search(name) and not name.endswith(_FILE)
+        reason = _QUOTED.sub(
+            lambda quoted: repr(REDACTED) if is_secret else text(quoted[0]), " ".join(reasons)
+        )
+        shown = "" if value is None or is_secret else f" (it is {text(value)[:80]!r})"
+        return f"{name}: {reason}{shown}"
 
 
 def validate_redis_url(url: str) -> None:

@@ -6,7 +6,8 @@ import sys
 import threading
 
 from .formatter import JsonFormatter
-from .handler import LineHandler, capture
+from .handler import LineHandler
+from .streams import capture
 
 
 def load_settings(service: str, *, stream: str) -> None:
@@ -25,7 +26,7 @@ def load_settings(service: str, *, stream: str) -> None:
     try:
         settings.SECRET_KEY  # noqa: B018 - the first access loads the settings
     except ImproperlyConfigured as error:
-        fail(str(error))
+        fail(str(error))  # masked already, if it is the environment's
     if settings.LOG_FORMAT != "json":
         _stop()
 
@@ -63,6 +64,7 @@ def fail(message: str) -> None:
     """Say why the process cannot start, a record for each line, and end it with status 1."""
     if sys.stderr is not sys.__stderr__:  # captured
         for line in message.splitlines():
-            logging.getLogger("boot").critical("%s", line)
+            # Masked text stays so: it is about secrets, by name, and has none.
+            logging.getLogger("boot").critical(type(message)(line))
         raise SystemExit(1)
     raise SystemExit(message)

@@ -1,11 +1,16 @@
 """The context of management commands."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.utils.autoreload import DJANGO_AUTORELOAD_ENV
+
 from .context import Context, current, new_id
 from .events import log_event
+
+RELOAD = 3  # the status with which runserver asks its parent process to start it again
 
 
 @contextmanager
@@ -22,11 +27,17 @@ def command_context(name: str) -> Iterator[None]:
         yield
         outcome = "succeeded"
     except SystemExit as error:
-        outcome = "failed" if error.code else "succeeded"
+        if error.code == RELOAD and os.environ.get(DJANGO_AUTORELOAD_ENV) == "true":
+            outcome = "reloading"
+        else:
+            outcome = "failed" if error.code else "succeeded"
+        raise
+    except KeyboardInterrupt:
+        outcome = "interrupted"
         raise
     finally:
         spent = round((time.perf_counter() - started) * 1000, 1)
-        level = "INFO" if outcome == "succeeded" else "ERROR"
+        level = "ERROR" if outcome == "failed" else "INFO"
         data = {"command": name, "outcome": outcome, "duration_ms": spent}
         log_event("command_finished", data, level=level)
         current.reset(token)

@@ -3,6 +3,7 @@
 import logging
 import sys
 
+from .redaction import redacted
 from .values import plain
 
 _COLOURS = {"DEBUG": 90, "WARNING": 33, "ERROR": 31, "CRITICAL": 41}
@@ -17,7 +18,7 @@ class ConsoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of a record."""
-        line = super().format(record)
+        line = redacted(super().format(record))
         if (data := getattr(record, "data", None)) is not None:
             line += f" {plain(data)}"
         colour = _COLOURS.get(record.levelname)

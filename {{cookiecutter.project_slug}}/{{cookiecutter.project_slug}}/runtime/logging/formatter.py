@@ -2,21 +2,24 @@
 
 import json
 import logging
+import re
 import time
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter as BaseJsonFormatter
 
 from . import context
 from .context import current, get_current_user_id
+from .redaction import Masked
 from .values import MAX_ITEMS, MAX_TEXT, inert, plain, shortened, text
 
 MAX_BYTES = 16 * 1024 - 1  # with the line's end 16 KiB, which every collector takes
 MIN_TEXT = 100  # to which fields are shortened before any is left out
+_FRAME = re.compile(r'[ |+-]*File "[^"\n]*", line \d+, in ')
 _OWN = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", "exc_text", "request"})
 
 
@@ -34,47 +37,129 @@ class AccessRecord(logging.LogRecord):
         self.fields = fields
 
 
+# What python-json-logger takes, and does not fit lines of fixed fields; what there is instead.
+_REJECTED = {
+    "fmt": "every line has the fields of docs/logging.md; add others with static_fields or add_fields",
+    "datefmt": "override formatTime",
+    "style": "there is no format string",
+    "validate": "there is no format string",
+    "prefix": "a line is JSON alone; add a field with static_fields",
+    "rename_fields_keep_missing": "add empty fields with defaults",
+    "reserved_attrs": "remove fields in process_log_record",
+    "timestamp": "every line has `timestamp`; rename it with rename_fields",
+    "json_default": "convert the values before they are logged, or override jsonify_log_record",
+    "json_encoder": "override jsonify_log_record",
+    "json_serializer": "override jsonify_log_record",
+    "json_indent": "a record is one line",
+    "json_ensure_ascii": "lines are UTF-8; override jsonify_log_record",
+    "parse": "there is no format string; add fields in add_fields",
+    "formatMessage": "there is no format string; change the message in process_log_record",
+}
+_CALLED = {"levelname": "severity", "name": "logger", "asctime": "timestamp"}
+_CALLED["exc_info"] = "exception.stacktrace"
+_HOOKS = (
+    *("format", "add_fields", "process_log_record", "serialize_log_record", "jsonify_log_record"),
+    *("formatTime", "formatException", "formatStack"),
+)
+
+
 class JsonFormatter(BaseJsonFormatter):
     """The fields of docs/logging.md, in a fixed order, then whatever `extra` has.
+
+    A subclass may override python-json-logger's hooks: what they add is redacted and bounded too.
 
     Args:
         service: the service's name.
         version: its version.
         names: other names for fields, such as `{"timestamp": "@timestamp"}`.
+        rename_fields: the same, as python-json-logger calls it.
+        static_fields: fields of every line.
+        defaults: fields of every line that has none of this name.
+        options: exc_info_as_array and stack_info_as_array.
+
+    Raises:
+        TypeError: an option, or a method of a subclass, has no meaning here; says what has.
     """
 
-    def __init__(self, service: str, version: str, names: Mapping[str, str] | None = None) -> None:
-        super().__init__()
+    _overrides: frozenset[str] = frozenset()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in ("parse", "formatMessage"):
+            if getattr(cls, name) is not getattr(BaseJsonFormatter, name):
+                raise TypeError(f"{cls.__name__}.{name} would not be called: {_REJECTED[name]}.")
+        cls._overrides = frozenset(
+            name for name in _HOOKS if getattr(cls, name) is not getattr(JsonFormatter, name)
+        )
+
+    def __init__(
+        self,
+        service: str,
+        version: str,
+        names: Mapping[str, str] | None = None,
+        *,
+        rename_fields: Mapping[str, str] | None = None,
+        static_fields: Mapping[str, Any] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        for name in options:
+            if name in _REJECTED:
+                raise TypeError(f"JsonFormatter has no option {name!r}: {_REJECTED[name]}.")
+        for name in _CALLED.keys() & (rename_fields or {}):
+            raise TypeError(f"rename_fields: {name!r} is called {_CALLED[name]!r} here.")
+        self._names = {**(names or {}), **(rename_fields or {})}
+        self._renamed = frozenset(self._names.values())
+        super().__init__(
+            rename_fields=self._names,
+            static_fields=dict(static_fields or {}),
+            defaults=dict(defaults or {}),
+            **options,
+        )
         # Made once: json.dumps makes one for each call that asks for something of its own. What is
         # plain holds nothing that holds itself.
         self._encode = json.JSONEncoder(
             default=text, ensure_ascii=False, allow_nan=False, check_circular=False
         ).encode
+        self._fallback = JsonFormatter(service, version, self._names) if self._overrides else self
+        self._adds_nothing = not self._overrides and not self.defaults
         self._second = (0, "")
-        self._static = {"service": service, "version": version}
-        self._names = dict(names or {})
-        self._renamed = frozenset(self._names.values())
+        self._static = {"service": service, "version": version, **plain(self.static_fields)}
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; a record that cannot be formatted becomes a line that says so."""
-        if isinstance(record, AccessRecord):
+        is_access = isinstance(record, AccessRecord)
+        if is_access and self._adds_nothing:
             return self.serialize_log_record(
                 self._fields(record, record.getMessage()) | record.fields
             )
         try:
             # What the base class does, without what add_fields does not need.
-            if record.args:
+            if record.args and not is_access:
                 record.args = inert(record.args)
-            record.message = "" if isinstance(record.msg, dict) else record.getMessage()
+            if isinstance(record.msg, dict):
+                message_dict, record.message = dict(record.msg), ""
+            else:
+                message_dict, record.message = {}, record.getMessage()
             log_data = self._fields(record, record.message)
-            self.add_fields(log_data, record, {})
+            if self._overrides:
+                return self._hooked(log_data, record, message_dict)
+            self.add_fields(log_data, record, message_dict)
             return self.serialize_log_record(log_data)
         except Exception as error:  # a log line must not break the request that wrote it
             fields = self._fields(record, text(record.msg))
             fields["logging_error"] = f"{type(error).__name__}: {text(error, 500)}"
             if record.args:
                 fields["logging_arguments"] = plain(record.args)
-            return self.serialize_log_record(fields)
+            return JsonFormatter.serialize_log_record(self._fallback, fields)
+
+    def _hooked(self, log_data: Any, record: logging.LogRecord, message_dict: Any) -> str:
+        """Return the line that a subclass' hooks make, of which nothing is plain yet."""
+        if "formatTime" in self._overrides:
+            log_data["timestamp"] = self.formatTime(record, self.datefmt)
+        self.add_fields(log_data, record, message_dict)
+        log_data = self.process_log_record(log_data)
+        return self.serialize_log_record({k: plain(v, k) for k, v in log_data.items()})
 
     def add_fields(
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
@@ -83,12 +168,20 @@ class JsonFormatter(BaseJsonFormatter):
         if user_id := get_current_user_id():
             log_data["uid"] = plain(user_id)
         if record.exc_info and record.exc_info[1] is not None:
-            log_data.update(_exception(record.exc_info[1]))
+            kind, error = type(record.exc_info[1]), record.exc_info[1]
+            log_data["exception.type"] = f"{kind.__module__}.{kind.__qualname__}"
+            log_data["exception.message"] = text(error)
+            log_data["exception.stacktrace"] = plain(self.formatException(record.exc_info))
+        elif record.exc_text:  # of a record from another process
+            log_data["exception.stacktrace"] = text(record.exc_text)
         if record.stack_info:
-            log_data["stack_info"] = text(record.stack_info)
-        extra = {name: value for name, value in record.__dict__.items() if name not in _OWN}
-        if isinstance(record.msg, dict):
-            extra = record.msg | extra
+            log_data["stack_info"] = plain(self.formatStack(record.stack_info))
+        if isinstance(record, AccessRecord):
+            extra = record.fields
+        else:
+            extra = {name: value for name, value in record.__dict__.items() if name not in _OWN}
+        if message_dict:
+            extra = message_dict | extra
         if len(extra) > MAX_ITEMS:
             extra = dict(islice(extra.items(), MAX_ITEMS)) | {
                 "...": f"{len(extra) - MAX_ITEMS} more"
@@ -98,6 +191,9 @@ class JsonFormatter(BaseJsonFormatter):
             # What a record brings along must not take the place of what every line has.
             is_taken = name in log_data or name in self._renamed
             log_data[f"extra.{name}" if is_taken else name] = plain(value, name)
+        if self.defaults:
+            for name, value in self.defaults.items():
+                log_data.setdefault(name, plain(value, name))
 
     def serialize_log_record(self, log_data: dict[str, Any]) -> str:
         if self._names:
@@ -106,8 +202,25 @@ class JsonFormatter(BaseJsonFormatter):
         line = self._encoded(log_data)
         return line if len(line) <= MAX_BYTES // 4 else self._bounded(line, log_data)
 
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """Return fields that are plain as JSON."""
+        return self._encode(log_data)
+
+    def formatException(self, ei: Any) -> str | list[str]:  # noqa: N802
+        """Return an exception's trace, which has no local variables, without secrets."""
+        parts = groupby(traceback.format_exception(ei[1]), key=_is_frame)
+        trace = "".join(
+            "".join(map(_frame, group)) if is_frame else text("".join(group))
+            for is_frame, group in parts
+        )
+        return _shown(trace, as_lines=self.exc_info_as_array)
+
+    def formatStack(self, stack_info: str) -> str | list[str]:  # noqa: N802
+        """Return the stack of a call of the logger, without secrets."""
+        return _shown(text(stack_info, code=True), as_lines=self.stack_info_as_array)
+
     def _encoded(self, log_data: dict[str, Any]) -> str:
-        line = self._encode(log_data)
+        line = self.jsonify_log_record(log_data)
         # A lone surrogate is no UTF-8, and would be lost with its line when that is written.
         return line.encode("utf-8", "backslashreplace").decode() if not line.isascii() else line
 
@@ -153,11 +266,17 @@ def _text_of(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=text, ensure_ascii=False)
 
 
-def _exception(error: BaseException) -> dict[str, str]:
-    """Return an exception's fields; local variables are never among them."""
-    kind = type(error)
-    return {
-        "exception.type": f"{kind.__module__}.{kind.__qualname__}",
-        "exception.message": text(error),
-        "exception.stacktrace": text("".join(traceback.format_exception(error)), MAX_TEXT),
-    }
+def _is_frame(part: str) -> bool:
+    return _FRAME.match(part) is not None
+
+
+def _frame(part: str) -> str:
+    """Return a frame of a trace without the literals in its line of source."""
+    where, _, source = part.partition("\n")
+    is_plain = "'" not in source and '"' not in source
+    return part if is_plain else f"{where}\n{text(source, code=True)}"
+
+
+def _shown(trace: str, *, as_lines: bool) -> str | list[str]:
+    trace = Masked(trace if len(trace) <= MAX_TEXT else shortened(trace, MAX_TEXT))
+    return trace.splitlines() if as_lines else trace

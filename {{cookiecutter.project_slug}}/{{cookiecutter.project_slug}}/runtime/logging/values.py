@@ -1,79 +1,77 @@
 """Makes of anything that is logged what JSON can express, within bounds and without secrets."""
 
+import dataclasses
+import inspect
 import math
-import re
 from collections import deque
 from collections.abc import Iterable, Mapping, MappingView
 from datetime import date, datetime, time, timedelta
 from enum import Enum
 from functools import lru_cache
 from itertools import islice
+from types import MemberDescriptorType
 from typing import Any
 
 from django.db.models import Manager, Model, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import LazyObject, Promise, empty
 
+from .redaction import REDACTED, Masked, is_secret, redacted
+
 MAX_DEPTH, MAX_ITEMS, MAX_TEXT = 8, 100, 8192
 MAX_VALUES = 2000  # in all of a structure, whose parts may hold each other
-REDACTED = "[redacted]"
-# Parts of names, without what stands between their words; settings.LOG_REDACT adds to them.
-SECRETS = (
-    *("password", "passwd", "passphrase", "pwd", "secret", "credential", "token", "csrf"),
-    *("authorization", "cookie", "sessionid", "sessionkey", "signature"),
-    *("apikey", "accesskey", "privatekey", "signingkey", "jwt"),
-)
-_SECRET_NAMES = frozenset({"auth", "session"})  # which are harmless as a part of a name
-# A URL's password up to its last @, for it may hold what a URL should not; then a user alone.
-_PASSWORD = re.compile(r"(\w://[^/@\s:]*:)(?!\d+/)(?:(?!://)\S)+@")
-_USER = re.compile(r"(\w://)[^/@\s:]+@")
-_PARAMETERS = re.compile(r"(^|[?&;#\s,(])([\w.~%\[\]-]+)=[^&#;\s'\"]+")
 _QUERYING = (QuerySet, LazyObject)
-_SEPARATORS = re.compile(r"[\W_]+")
-_secrets: list[str] = list(SECRETS)
 
 
-def redact(names: Iterable[str]) -> None:
-    """Redact the values of names that contain one of these too, in this process."""
-    _secrets[:] = [*SECRETS, *(_squeezed(name) for name in names)]
-    is_secret.cache_clear()
+def text(value: object, limit: int = MAX_TEXT, *, code: bool = False) -> str:
+    """Return a value as text: no longer than the limit, without the secrets that it names.
 
-
-def _squeezed(name: str) -> str:
-    return _SEPARATORS.sub("", name.lower())
-
-
-@lru_cache(maxsize=2048)
-def is_secret(name: str) -> bool:
-    """Tell whether the values of this name are kept out of the log."""
-    squeezed = _squeezed(name)
-    return squeezed in _SECRET_NAMES or any(secret in squeezed for secret in _secrets)
-
-
-def text(value: object, limit: int = MAX_TEXT) -> str:
-    """Return a value as text: no longer than the limit, without the passwords of URLs."""
+    Args:
+        value: anything.
+        limit: how many characters are left of it.
+        code: it is source code, in which only literals are secrets.
+    """
     if type(value) is not str:
         try:
             value = str(value)
         except Exception as error:  # the value's own code
             value = f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
-    if "://" in value:
-        value = _USER.sub(rf"\1{REDACTED}@", _PASSWORD.sub(rf"\1{REDACTED}@", value))
-    if "=" in value:
-        value = _PARAMETERS.sub(_without_secret, value)
-    return value if len(value) <= limit else shortened(value, limit)
+    size = len(value)
+    if size > 4 * limit:  # the middle is not shown, so it is not searched
+        value = f"{value[: 2 * limit]}\n{value[-2 * limit :]}"
+    if (  # what a secret cannot be without, as fast as can be: most texts have nothing of it
+        "=" in value
+        or ":" in value
+        or "'" in value
+        or '"' in value
+        or (
+            size > 10
+            and (
+                "earer " in value
+                or "oken " in value
+                or "asic " in value
+                or "eyJ" in value
+                or "$" in value
+                or "--" in value
+            )
+        )
+    ) and type(value) is not Masked:
+        value = redacted(value, code=code)
+    return value if len(value) <= limit else shortened(value, limit, size)
 
 
-def _without_secret(parameter: re.Match[str]) -> str:
-    mark, name = parameter.groups()
-    return f"{mark}{name}={REDACTED}" if is_secret(name) else parameter[0]
+def shortened(value: str, limit: int, size: int = 0) -> str:
+    """Return the beginning and the end of a text, and how much is left out between them.
 
-
-def shortened(value: str, limit: int) -> str:
-    """Return the beginning and the end of a text, and how much is left out between them."""
+    Args:
+        value: the text.
+        limit: how long the result may be.
+        size: how long the text was, if it is shorter already.
+    """
     kept = max(0, limit - 40)
-    start, end = kept * 2 // 3, len(value) - kept // 3
-    return f"{value[:start]}...[{end - start} characters]...{value[end:]}"
+    start, end = kept * 2 // 3, kept // 3
+    lost = max(size, len(value)) - start - end
+    return f"{value[:start]}...[{lost} characters]...{value[len(value) - end :]}"
 
 
 def plain(value: Any, name: str = "", depth: int = 0, room: list[int] | None = None) -> Any:
@@ -87,7 +85,8 @@ def plain(value: Any, name: str = "", depth: int = 0, room: list[int] | None = N
     """
     kind = type(value)
     if name and is_secret(name) and value is not None and kind is not bool:
-        return REDACTED
+        is_count = kind is int and name.lower().endswith("tokens")
+        return value if is_count else REDACTED
     if kind is str:
         return text(value)
     if value is None or kind is bool:
@@ -122,18 +121,23 @@ def _structure(value: Any, depth: int, room: list[int] | None) -> Any:
     if isinstance(value, dict | Mapping):  # in this order: a dict is found at once
         found = {}
         for key in first:
-            name = key if type(key) is str and len(key) < 200 else text(key, 200)
+            is_usual = type(key) is str and len(key) < 200 and key.isidentifier()
+            name = key if is_usual else _name(key)
             found[name] = plain(value[key], name, depth + 1, room)
+        if "value" in found and is_secret(str(found.get("name") or found.get("key"))[:100]):
+            found["value"] = REDACTED  # {"name": "DB_PASSWORD", "value": "..."}
         if more:
             found["..."] = f"{more} more"
         return found
+    if type(value) is tuple and _is_pair(value):
+        return _pair(value, depth, room)
     items = []
     for item in first:
         kind = type(item)
         if kind is int and -(2**63) <= item < 2**64:  # what lists have most
             items.append(item)
-        elif kind is tuple and len(item) == 2 and type(item[0]) is str:  # of headers, perhaps
-            items.append([text(item[0]), plain(item[1], item[0], depth + 1, room)])
+        elif kind is list and _is_pair(item):
+            items.append(_pair(item, depth + 1, room))
         else:
             items.append(plain(item, "", depth + 1, room))
     if more:
@@ -141,7 +145,51 @@ def _structure(value: Any, depth: int, room: list[int] | None) -> Any:
     return items
 
 
+def _name(key: Any) -> str:
+    return text(key.decode("utf-8", "replace") if type(key) is bytes else key, 200)
+
+
+def _is_pair(value: Any) -> bool:
+    """Return whether it may be a name with its value, such as a header."""
+    return len(value) == 2 and type(value[0]) in (str, bytes)
+
+
+def _pair(value: Any, depth: int, room: list[int] | None) -> list[Any]:
+    name = _name(value[0])
+    return [name, plain(value[1], name, depth + 1, room)]
+
+
+@lru_cache(maxsize=1024)
+def _fields_of(kind: type) -> tuple[str, ...]:
+    """Return the fields of a named tuple, or those that a dataclass or attrs class shows.
+
+    None if its author has written what it is shown as, which may well hide something.
+    """
+    if issubclass(kind, tuple):
+        return tuple(getattr(kind, "_fields", ()))
+    code = getattr(inspect.unwrap(kind.__repr__), "__code__", None)
+    is_generated = code is not None and code.co_filename.startswith("<")
+    if not is_generated or kind.__str__ is not object.__str__:
+        return ()
+    if dataclasses.is_dataclass(kind):
+        return tuple(field.name for field in dataclasses.fields(kind) if field.repr)
+    fields = getattr(kind, "__attrs_attrs__", ())
+    has_own = any(callable(field.repr) for field in fields)
+    return () if has_own else tuple(field.name for field in fields if field.repr)
+
+
+def _stored(value: Any, name: str) -> Any:
+    """Return what a field holds, without a call of its class' code."""
+    found = inspect.getattr_static(value, name, None)
+    return found.__get__(value) if isinstance(found, MemberDescriptorType) else found
+
+
 def _single(value: Any, depth: int, room: list[int] | None) -> Any:
+    if fields := _fields_of(type(value)):
+        named = zip(fields, value, strict=False) if isinstance(value, tuple) else (
+            (name, _stored(value, name)) for name in fields
+        )
+        return _structure(dict(named), depth, room)
     if isinstance(value, Mapping | MappingView | list | tuple | set | frozenset | deque):
         return _structure(value, depth, room)
     if isinstance(value, Enum):
@@ -155,7 +203,7 @@ def _single(value: Any, depth: int, room: list[int] | None) -> Any:
     if isinstance(value, QuerySet | Manager):
         return f"{type(value).__name__}({value.model._meta.label if value.model else ''})"
     if isinstance(value, HttpRequest):
-        return f"{value.method} {value.path}"
+        return text(f"{value.method} {value.path}")
     if isinstance(value, bytes | bytearray | memoryview):
         return text(bytes(value[: MAX_TEXT * 2]).decode("utf-8", "backslashreplace"))
     if isinstance(value, BaseException):

@@ -1,8 +1,11 @@
+import json
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from environs import ValidationError
 
-from ..environment import Environment, validate_redis_url
+from ..environment import Environment, parse_host, validate_redis_url
+from ..logging import JsonFormatter, boot
 
 
 def test_all_errors_are_reported_at_once_without_secrets(monkeypatch):
@@ -21,6 +24,50 @@ def test_all_errors_are_reported_at_once_without_secrets(monkeypatch):
         "SOME_SECRET: Not a valid integer.",
         "NAME: Environment variable not set.",
     ]
+
+
+def parse_key(key):
+    raise ValueError(f"{key!r} is no key such as https://user:password@host.")
+
+
+def test_the_log_shows_examples_and_no_secrets(monkeypatch, caplog):
+    """Through the log, which redacts what is not known to be free of secrets."""
+    monkeypatch.setenv("REDIS_URL", "http://:hush@host")
+    monkeypatch.setenv("ALLOWED_HOSTS", "redis://:hush@host")
+    monkeypatch.setenv("API_KEYS", "hush")
+    monkeypatch.setenv("CSRF_TRUSTED_ORIGINS", "example.com")
+    monkeypatch.setenv("SECRET_KEY_FILE", "/missing")
+    env = Environment()
+    env.str("REDIS_URL", validate=validate_redis_url)
+    env.items("ALLOWED_HOSTS", parse_host)
+    env.items("API_KEYS", parse_key)
+    env.items("CSRF_TRUSTED_ORIGINS", parse_key)
+    env.str("SECRET_KEY", "")
+
+    with pytest.raises(ImproperlyConfigured) as error:
+        env.seal()
+    with pytest.raises(SystemExit):
+        boot.fail(str(error.value))
+
+    formatter = JsonFormatter("acme", "1")
+    assert [json.loads(formatter.format(record))["message"] for record in caplog.records] == [
+        "REDIS_URL: Must look like redis://user:password@host:6379/0 (rediss:// for TLS),"
+        " with special characters of the password percent-encoded.",
+        "ALLOWED_HOSTS: 'redis://:[redacted]@host' is not a host name such as api.example.com."
+        " (it is 'redis://:[redacted]@host')",
+        "API_KEYS: '[redacted]' is no key such as https://user:password@host.",
+        "CSRF_TRUSTED_ORIGINS: 'example.com' is no key such as https://user:password@host."
+        " (it is 'example.com')",
+        "SECRET_KEY_FILE: '/missing' is not a file that this process can read."
+        " (it is '/missing')",
+    ]
+
+
+def test_what_others_say_at_the_start_is_redacted(caplog):
+    with pytest.raises(SystemExit):
+        boot.fail("cannot reach redis://:hush@host")
+
+    assert "hush" not in JsonFormatter("acme", "1").format(caplog.records[0])
 
 
 def test_a_secret_may_be_mounted_as_a_file(monkeypatch, tmp_path):

@@ -20,7 +20,7 @@ from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy
 
-from .. import get_current_user_id, log_event, values
+from .. import get_current_user_id, log_event, redaction, values
 from ..context import Context, current
 from ..formatter import MAX_BYTES, JsonFormatter
 from ..names import FIELD_NAMES
@@ -404,10 +404,10 @@ def test_what_only_looks_alike_is_left_alone(lines, text):
     ],
 )
 def test_secrets_are_redacted_wherever_they_are(lines, name):
-    values.redact(["PIN"])
+    redaction.redact(["PIN"])
     log_event("secret", {"headers": [{name: "hush"}], name: {"deep": "hush"}})
     logging.getLogger("django_default").warning("secret", extra={name: "hush"})
-    values.redact([])
+    redaction.redact([])
 
     for line in lines():
         assert "hush" not in str(line)

@@ -89,6 +89,38 @@ def test_whatever_is_printed_is_a_record(script):
     assert (out[7]["severity"], out[7]["exception.type"]) == ("CRITICAL", "builtins.KeyError")
 
 
+def test_what_stderr_calls_a_warning_is_none_of_the_errors(script):
+    out, _ = run(
+        script(
+            """
+            for written in [
+                "careless",
+                "views.py:7: Warning [blog]: careful",
+                "NOTICE: informed",
+                "[warning] careful",
+                "Warnings are not listed",
+                "System check identified some issues:\\n\\nWARNINGS:\\n?: (security.W1) careful",
+                "System check identified some issues:\\n\\nERRORS:\\n?: (a.E1) x\\n\\nWARNINGS:\\ny",
+            ]:
+                sys.stderr.write(f"{written}\\n")
+            """
+        )
+    )
+
+    levels = {severity: [] for severity in ("ERROR", "WARNING", "INFO")}
+    for line in out:
+        levels[line["severity"]].append(line["message"])
+    assert levels["WARNING"] == [
+        *("views.py:7: Warning [blog]: careful", "[warning] careful"),
+        *("System check identified some issues:", "WARNINGS:", "?: (security.W1) careful"),
+    ]
+    assert levels["INFO"] == ["NOTICE: informed"]
+    assert levels["ERROR"][:2] == ["careless", "Warnings are not listed"]
+    assert levels["ERROR"][2:] == [
+        *("System check identified some issues:", "ERRORS:", "?: (a.E1) x", "WARNINGS:", "y"),
+    ]
+
+
 def test_a_handler_of_the_teams_own_does_not_log_for_ever(script):
     out, err = run(
         script(
