@@ -66,7 +66,7 @@ class RateThrottle(FrameworkThrottle):
         return client_of(django_request(request), user)
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        """Tell whether this throttle lets the request pass; see `wait` for when it would.
+        """Return whether this throttle lets the request pass; see `wait` for when it would.
 
         Raises:
             ThrottlingUnavailableError: Redis does not answer, and a scope fails closed.
@@ -168,7 +168,7 @@ def _decide(
     The first throttle decides for all throttles of the view, and the decision stays with the
     request for the others and for the answer's headers.
     """
-    memo = django_request(request).__dict__
+    memo = getattr(django_request(request), "__dict__", {})
     own, errors = _scopes_of([throttle], request, view)
     made_for, judged, decision = memo.get(_MEMO, (None, (), Decision()))
     if made_for is not view:
@@ -177,7 +177,7 @@ def _decide(
         every, errors = own + others, errors + more_errors
     else:
         every = [scope for scope in own if scope not in judged]
-    if every:
+    if every and decision:  # what was denied counts nowhere else
         new = decide(django_request(request), every, _cost(request, view))
         decision = Decision([*decision.policies, *new.policies])
         memo[_MEMO] = (view, (*judged, *every), decision)
