@@ -70,8 +70,9 @@ def test_a_blocked_scope_is_shown_as_such(run, set_rates):
     set_rates(login="block", login_username="3/h")
 
     assert "login  block  (from settings)\n" in run()
-    assert run("--client", "ip:203.0.113.7", "--scope", "login").splitlines()[1:] == [
-        "    login: blocked"
+    assert run("--client", "ip:203.0.113.7").splitlines()[1:] == [
+        "    login: blocked",
+        "    login_username: 3 of 3 left in 3600 s",
     ]
     assert run("--client", "ip:203.0.113.7", "--reset").endswith(": 0 windows reset.\n")
 
