@@ -5,6 +5,7 @@ docs/throttling.md has the table of what keeps its meaning and of what is replac
 
 import inspect
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -62,6 +63,9 @@ _AROUND = (
     "override allow_request, whose super() call returns whether the request passes, or use the"
     " events and the metric in docs/throttling.md."
 )
+
+
+_hooks = attrgetter("get_cache_key", "cache_format", "get_ident", "get_rate", "parse_rate")
 
 
 class FrameworkThrottle(BaseThrottle):
@@ -175,12 +179,21 @@ class FrameworkThrottle(BaseThrottle):
 
     def overrides(self, name: str) -> bool:
         """Return whether a subclass or the instance has its own attribute of that name."""
-        return name in vars(self) or not self.inherits(name)
+        return name in vars(self) or getattr(type(self), name) is not getattr(
+            FrameworkThrottle, name
+        )
+
+    def is_plain(self) -> bool:
+        """Return whether neither a class nor the instance overrides anything: the quick check."""
+        return not vars(self) and not self.rate and _hooks(type(self)) == _PLAIN_HOOKS
 
     @classmethod
     def inherits(cls, name: str) -> bool:
         """Return whether the class has an attribute from here."""
         return getattr(cls, name) is getattr(FrameworkThrottle, name)
+
+
+_PLAIN_HOOKS = _hooks(FrameworkThrottle)
 
 
 def _rate_of_parts(number: Any, seconds: Any) -> Rate:

@@ -111,11 +111,13 @@ def decide(request: HttpRequest, scopes: Iterable[Scope], cost: int = 1) -> Deci
     """
     found = [] if is_exempt(request) else _windows(request, scopes)
     blocked = [Policy(*each, BLOCKED) for each in found if each[1] == BLOCK]
-    if any(not policy.shadow for policy in blocked):
+    if not blocked:
+        decision = Decision(_judge(found, cost))
+    elif any(not policy.shadow for policy in blocked):
         decision = Decision(blocked)  # which no counter can change
     else:
-        judged = _judge([each for each in found if each[1] != BLOCK], cost)
-        decision = Decision(blocked + judged)
+        others = [each for each in found if each[1] != BLOCK]
+        decision = Decision(blocked + _judge(others, cost))
     _report(decision)
     return decision
 

@@ -19,7 +19,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from .compatibility import FrameworkThrottle, django_request
-from .decisions import Decision, Scope, decide
+from .decisions import Decision, Scope, configured_rates, decide
 from .identity import client_of, safe_name
 
 __all__ = [
@@ -84,7 +84,10 @@ class RateThrottle(FrameworkThrottle):
         return self._wait
 
     def _scopes(self, request: Request, view: APIView) -> list[Scope]:
-        is_keyed = self.overrides("get_cache_key") or self.overrides("cache_format")
+        is_plain = self.is_plain() and self.THROTTLE_RATES is configured_rates()
+        is_keyed = not is_plain and (
+            self.overrides("get_cache_key") or self.overrides("cache_format")
+        )
         scopes: list[Scope] = []
         for name in self.get_scopes(request, view):
             self._enter(name)
@@ -94,7 +97,8 @@ class RateThrottle(FrameworkThrottle):
             else:
                 client = self.get_client(request, view)
             if client is not None:
-                scopes.append(Scope(name, client, self.own_rate(name, request), self.hidden))
+                rate = None if is_plain else self.own_rate(name, request)
+                scopes.append(Scope(name, client, rate, self.hidden))
         return scopes
 
     def _enter(self, scope: str) -> None:
@@ -169,12 +173,14 @@ def _decide(
     request for the others and for the answer's headers.
     """
     memo = getattr(django_request(request), "__dict__", {})
-    own, errors = _scopes_of([throttle], request, view)
+    errors: list[APIException] = []
+    own = _scopes_of(throttle, request, view, errors)
     made_for, judged, decision = memo.get(_MEMO, (None, (), Decision()))
     if made_for is not view:
         judged, decision = (), Decision()
-        others, more_errors = _scopes_of(_others(view, throttle), request, view)
-        every, errors = own + others, errors + more_errors
+        every = own.copy()
+        for other in _others(view, throttle):
+            every += _scopes_of(other, request, view, errors)
     else:
         every = [scope for scope in own if scope not in judged]
     if every and decision:  # what was denied counts nowhere else
@@ -188,20 +194,17 @@ def _decide(
 
 
 def _scopes_of(
-    throttles: list[RateThrottle], request: Request, view: APIView
-) -> tuple[list[Scope], list[APIException]]:
-    """Return the scopes of throttles, and the errors of those that could not read the body.
+    throttle: RateThrottle, request: Request, view: APIView, errors: list[APIException]
+) -> list[Scope]:
+    """Return the scopes of a throttle, or none where it could not read the body, with the error.
 
-    Such a request is one more in the scopes of the others.
+    Such a request is one more in the scopes of the view's other throttles.
     """
-    scopes: list[Scope] = []
-    errors: list[APIException] = []
-    for throttle in throttles:
-        try:
-            scopes += throttle._scopes(request, view)
-        except APIException as error:
-            errors.append(error)
-    return scopes, errors
+    try:
+        return throttle._scopes(request, view)
+    except APIException as error:
+        errors.append(error)
+        return []
 
 
 def _others(view: APIView, throttle: RateThrottle) -> list[RateThrottle]:
@@ -209,16 +212,16 @@ def _others(view: APIView, throttle: RateThrottle) -> list[RateThrottle]:
 
     One that overrides allow_request may decide without counting, so it is judged when it is asked.
     """
-    others = [
+    if getattr(type(view), "get_throttles", None) is APIView.get_throttles:
+        others = [cls() for cls in view.throttle_classes if cls is not type(throttle)]
+    else:
+        others = getattr(view, "get_throttles", list)()
+    return [
         other
-        for other in getattr(view, "get_throttles", list)()
+        for other in others
         if isinstance(other, RateThrottle)
         and type(other).allow_request is RateThrottle.allow_request
     ]
-    if getattr(type(view), "get_throttles", None) is APIView.get_throttles:
-        # One instance of each class, this one's among them.
-        others = [other for other in others if type(other) is not type(throttle)]
-    return others
 
 
 def _cost(request: Request, view: APIView) -> int:
