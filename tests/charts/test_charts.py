@@ -302,6 +302,13 @@ def test_throttles_become_variables(render):
     }
 
 
+@pytest.mark.parametrize(
+    "rate", ["block", "block;shadow", "5/2hrs", "100 per hour", "10 per s;100 per 10 minutes"]
+)
+def test_rates_that_the_service_takes_are_taken(template, rate):
+    assert template("web", "production", throttles={"export": rate}).returncode == 0
+
+
 def test_a_change_of_settings_rolls_the_pods_and_nothing_else_does(render):
     def annotations(**values):
         deployment = one(render("web", "production", **values), "Deployment")

@@ -110,7 +110,7 @@ def test_a_value_of_the_wrong_kind_is_refused(template, chart, name, typo):
         ("production", {"env": {"ALLOWED_HOSTS": "a, *"}}, "env.ALLOWED_HOSTS"),
         ("production", {"throttles": {"blog_limit": "0/hour"}}, "throttles.blog_limit"),
         ("production", {"env": {"DEBUG": "true"}}, "env.DEBUG"),
-        ("production", {"env": {"THROTTLE_BLOG_LIMIT": "7 per hour"}}, "env.THROTTLE_BLOG_LIMIT"),
+        ("production", {"env": {"THROTTLE_BLOG_LIMIT": "7 per ms"}}, "env.THROTTLE_BLOG_LIMIT"),
         ("production", {"env": {"SECRET_KEY": "in-a-config-map"}}, "env.SECRET_KEY"),
         ("production", {"env": {"PORT": 80}}, "env.PORT"),
         ("production", {"existingSecret": ""}, "existingSecret"),

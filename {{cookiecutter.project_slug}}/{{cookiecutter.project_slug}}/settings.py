@@ -86,8 +86,10 @@ CACHE_KEY_PREFIX = env.str(
 THROTTLE_RATES = rates_from_environment(
     env,
     defaults={
-        # Signing in, which someone may try to guess their way through.
+        # Signing in, which someone may try to guess their way through: from one address, and with
+        # one username from any number of addresses (docs/throttling.md).
         "login": "10/minute",
+        "login_username": "20/hour;100/day",
 {%- if cookiecutter.example_app == "yes" %}
         # Every view that names a scope shares it: the list and the detail of blogs count together.
         "blog_limit": "100/hour",

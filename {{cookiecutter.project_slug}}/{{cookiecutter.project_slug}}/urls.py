@@ -7,6 +7,7 @@ from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from .runtime.throttling.headers import throttled
+from .runtime.throttling.usernames import client_of_form
 
 admin.site.site_header = admin.site.site_title = settings.SERVICE_TITLE
 
@@ -14,6 +15,8 @@ admin.site.site_header = admin.site.site_title = settings.SERVICE_TITLE
 docs = csp_update({"style-src": [SELF, UNSAFE_INLINE]})(
     SpectacularSwaggerSplitView.as_view(url_name="schema")
 )
+# Guessing passwords is throttled at the admin's form as at the API: by address and by username.
+login_form = throttled("login", clients={"login_username": client_of_form})(admin.site.login)
 landing_page = TemplateView.as_view(
     template_name="index.html",
     extra_context={"title": settings.SERVICE_TITLE, "description": settings.SERVICE_DESCRIPTION},
@@ -21,8 +24,7 @@ landing_page = TemplateView.as_view(
 
 urlpatterns = [
     path("", landing_page, name="index"),
-    # Before the admin's own, which is no API view: guessing passwords there is throttled too.
-    path("admin/login/", throttled("login")(admin.site.login)),
+    path("admin/login/", login_form),  # before the admin's own
     path("admin/", admin.site.urls),
     path("api/", include("{{ cookiecutter.project_slug }}.users.urls")),
 {%- if cookiecutter.example_app == "yes" %}

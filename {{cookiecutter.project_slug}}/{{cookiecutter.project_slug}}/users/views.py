@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from ..runtime.logging import log_event
 from ..runtime.throttling.throttles import ScopedRateThrottle
+from ..runtime.throttling.usernames import UsernameRateThrottle
 from .authentication import TokenAuthentication
 from .serializers import TokenSerializer
 
@@ -25,7 +26,7 @@ class TokenApiView(APIView):
     """
 
     authentication_classes = [TokenAuthentication]
-    throttle_classes = [ScopedRateThrottle]
+    throttle_classes = [ScopedRateThrottle, UsernameRateThrottle]
     throttle_scope = "login"
 
     def get_authenticators(self) -> list[BaseAuthentication]:

@@ -1,13 +1,17 @@
 """Django's checks of scopes and rates. Errors stop the start, under gunicorn too."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from rest_framework.throttling import SimpleRateThrottle
 
 from .decisions import configured_rates
-from .rates import TIER_SEPARATOR, parse_rate, rate_of, variable
-from .views import throttled_views
+from .rates import TIER_SEPARATOR, rate_text, variable
+from .throttles import RateThrottle
+from .views import ThrottledView, throttled_views
 
 
 @checks.register("throttling")
@@ -20,18 +24,13 @@ def check_throttles(**kwargs: Any) -> list[checks.CheckMessage]:
         where = f"{found.view} ({found.route})"
         used.update(found.scopes)
         if found.is_foreign:
-            messages.append(
-                checks.Warning(
-                    f"{where} uses {found.throttle.__name__} of rest_framework, which is not exact;"  # type: ignore[union-attr]
-                    " import it from runtime.throttling.throttles.",
-                    id="throttling.W002",
-                )
-            )
-        if found.has_own_rate and not found.is_foreign:
-            try:
-                parse_rate(found.throttle.rate)  # type: ignore[union-attr]
-            except ValueError as error:
-                messages.append(checks.Error(f"{where}: {error}", id="throttling.E002"))
+            messages.append(checks.Warning(f"{where} {_foreign(found)}", id="throttling.W002"))
+        elif found.throttle is not None:
+            messages += [
+                checks.Error(f"{where}: {error}", id="throttling.E002")
+                for error in _errors_of_rate(found)
+            ]
+        if found.has_own_rate:
             continue
         messages += [
             checks.Error(
@@ -40,7 +39,7 @@ def check_throttles(**kwargs: Any) -> list[checks.CheckMessage]:
                 id="throttling.E001",
             )
             for scope in found.scopes
-            if rate_of(rates, scope) is None
+            if rate_text(rates, scope) is None
         ]
     known = {variable(scope) for scope in used}
     messages += [
@@ -57,3 +56,28 @@ def check_throttles(**kwargs: Any) -> list[checks.CheckMessage]:
         if scope not in used
     ]
     return messages
+
+
+def _foreign(found: ThrottledView) -> str:
+    """Return what is said of one of Django REST framework's throttles, or a subclass of one."""
+    classes = found.throttle.__mro__  # type: ignore[union-attr]
+    base = next(cls.__name__ for cls in classes if cls.__module__ == SimpleRateThrottle.__module__)
+    name = found.throttle.__name__  # type: ignore[union-attr]
+    subject = f"{base} of" if name == base else f"{name}, a subclass of {base} of"
+    return (
+        f"uses {subject} rest_framework, which is not exact; import {base} from"
+        " runtime.throttling.throttles."
+    )
+
+
+def _errors_of_rate(found: ThrottledView) -> Iterator[Exception]:
+    """Yield what is wrong with the rates of a class, as far as they are known now."""
+    throttle = found.throttle
+    if not (throttle and issubclass(throttle, RateThrottle) and throttle.inherits("get_rate")):
+        return  # get_rate may ask a database
+    for scope in found.scopes or ([""] if throttle.rate else []):
+        if found.has_own_rate or rate_text(configured_rates(), scope) is not None:
+            try:
+                throttle().own_rate(scope)
+            except (ImproperlyConfigured, ValueError) as error:
+                yield error

@@ -19,7 +19,9 @@ from ..metrics import THROTTLE_REQUESTS
 from ..redis import client as redis_client
 from .identity import is_exempt, tier_of
 from .limiter import Limit, Limiter, LocalLimiter, Outcome, RedisLimiter
-from .rates import Rate, Window, rate_of
+from .rates import BLOCK, Rate, Window, rate_of
+
+BLOCKED = Outcome(fits=False, remaining=0, wait=0, more=0)
 
 
 class Scope(NamedTuple):
@@ -29,15 +31,20 @@ class Scope(NamedTuple):
         name: what THROTTLE_<NAME> sets the rate of.
         client: whom it is counted for.
         rate: a rate that does not come from the environment, or None.
+        hidden: whether the RateLimit fields leave it out.
     """
 
     name: str
     client: str
     rate: Rate | None = None
+    hidden: bool = False
 
 
 class Policy(NamedTuple):
-    """One window of a scope, and what became of the request in it."""
+    """One window of a scope, and what became of the request in it.
+
+    A scope that is blocked has the window `BLOCK`, and no waiting helps: its outcome's is 0.
+    """
 
     scope: Scope
     window: Window
@@ -60,7 +67,7 @@ class Decision:
         return [policy for policy in self.policies if not (policy.shadow or policy.outcome.fits)]
 
     def wait(self, scopes: Iterable[Scope]) -> float | None:
-        """Return the seconds until it would fit into these scopes, or None if it did."""
+        """Return the seconds until it would fit into these scopes; None if it did, 0 for never."""
         chosen = set(scopes)
         return max(
             (policy.outcome.wait for policy in self.denied if policy.scope in chosen), default=None
@@ -103,8 +110,22 @@ def decide(request: HttpRequest, scopes: Iterable[Scope], cost: int = 1) -> Deci
         ThrottlingUnavailableError: Redis does not answer, and a scope fails closed.
     """
     found = [] if is_exempt(request) else _windows(request, scopes)
+    blocked = [Policy(*each, BLOCKED) for each in found if each[1] == BLOCK]
+    if not blocked:
+        decision = Decision(_judge(found, cost))
+    elif any(not policy.shadow for policy in blocked):
+        decision = Decision(blocked)  # which no counter can change
+    else:
+        others = [each for each in found if each[1] != BLOCK]
+        decision = Decision(blocked + _judge(others, cost))
+    _report(decision)
+    return decision
+
+
+def _judge(found: list[tuple[Scope, Window, bool]], cost: int) -> list[Policy]:
+    """Return what the limiter says of the windows; nothing where scopes fail open."""
     if not found:
-        return Decision()
+        return []
     shadows = {scope: number for number, (scope, _, _) in enumerate(found, start=1)}
     limits = [
         Limit(_key(scope, window), *window, shadows[scope] * shadow)
@@ -113,17 +134,12 @@ def decide(request: HttpRequest, scopes: Iterable[Scope], cost: int = 1) -> Deci
     try:
         outcomes = limiter().take(limits, cost)
     except redis.RedisError as error:
-        return _without_redis({scope.name for scope, _, shadow in found if not shadow}, error)
+        _without_redis({scope.name for scope, _, shadow in found if not shadow}, error)
+        return []
     if _failing:
         log_event("throttle_recovered", {"scopes": sorted({scope for scope, _ in _failing})})
         _failing.clear()
-    policies = [
-        Policy(scope, window, shadow, outcome)
-        for (scope, window, shadow), outcome in zip(found, outcomes, strict=True)
-    ]
-    decision = Decision(policies)
-    _report(decision)
-    return decision
+    return [Policy(*each, outcome) for each, outcome in zip(found, outcomes, strict=True)]
 
 
 def _key(scope: Scope, window: Window) -> str:
@@ -143,7 +159,7 @@ def _windows(request: HttpRequest, scopes: Iterable[Scope]) -> list[tuple[Scope,
     return found
 
 
-def _without_redis(scopes: set[str], error: redis.RedisError) -> Decision:
+def _without_redis(scopes: set[str], error: redis.RedisError) -> None:
     closed = scopes & set(settings.THROTTLING_FAIL_CLOSED)
     outcome = "failed_closed" if closed else "failed_open"
     for scope in scopes:
@@ -154,7 +170,6 @@ def _without_redis(scopes: set[str], error: redis.RedisError) -> Decision:
             log_event(f"throttle_{outcome}", data, level="WARNING")
     if closed:
         raise ThrottlingUnavailableError
-    return Decision()
 
 
 def _report(decision: Decision) -> None:

@@ -1,5 +1,6 @@
 """Who a request is counted for."""
 
+import hashlib
 import ipaddress
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
@@ -12,6 +13,7 @@ from django.utils.module_loading import import_string
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 UNKNOWN = "ip:unknown"
+MAX_NAME = 128
 
 
 def client_address(request: HttpRequest) -> Address | None:
@@ -76,10 +78,21 @@ def client_of(request: HttpRequest, user: Any) -> str:
     if hook := _hook("THROTTLING_GET_CLIENT"):
         client = hook(request)
         if client is not None:
-            return quote(str(client), safe=":/.@-_+ ")
+            return safe_name(str(client))
     if user is not None and user.is_authenticated:
         return f"user:{user.pk}"
     return client_of_address(client_address(request))
+
+
+def safe_name(text: str) -> str:
+    """Return text for use in a Redis key: quoted, and as its hash where that is long.
+
+    Different texts have different names, since quoting leaves no `#`.
+    """
+    name = quote(text, safe=":/.@-_+ ", errors="surrogatepass")
+    if len(name) <= MAX_NAME:
+        return name
+    return "#" + hashlib.sha256(name.encode()).hexdigest()
 
 
 def tier_of(request: HttpRequest) -> str | None:

@@ -9,11 +9,15 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 
-from .decisions import configured_rates, key_of, limiter
+from .decisions import BLOCKED, configured_rates, key_of, limiter
 from .identity import UNKNOWN, client_of_address, parse_address
 from .limiter import Limit, Outcome
-from .rates import TIER_SEPARATOR, Rate, Window, parse_rate, rate_of, variable
+from .rates import BLOCK, TIER_SEPARATOR, Rate, Window, parse_rate, rate_of, variable
+from .usernames import client_of_username
 from .views import throttled_views
+
+# Those of throttles that override get_cache_key or get_ident, and of usernames.
+_KINDS = {"key", "ident", "username"}
 
 
 class ScopeInfo(NamedTuple):
@@ -52,7 +56,10 @@ def list_scopes() -> list[ScopeInfo]:
 
 
 def parse_client(text: str) -> str:
-    """Return a client as the throttles name it: `ip:ADDRESS`, `user:ID`, or as your hook does.
+    """Return a client as the throttles name it.
+
+    `ip:ADDRESS`, `user:ID`, `username:NAME` for sign-ins, or as events name it: `key:…`, `ident:…`,
+    `username:#…`, and what your hook returns.
 
     Raises:
         ValueError: a sentence that names the text and the rule.
@@ -69,9 +76,12 @@ def parse_client(text: str) -> str:
         except (ValueError, ValidationError, ObjectDoesNotExist):
             raise ValueError(f"No user has the id {name!r}.") from None
         return f"user:{user.pk}"
-    if name and settings.THROTTLING_GET_CLIENT:
+    if kind == "username" and not name.startswith("#"):
+        if client := client_of_username(name):
+            return client
+    elif name and (kind in _KINDS or settings.THROTTLING_GET_CLIENT):
         return text
-    raise ValueError(f"{text!r} is not a client such as ip:203.0.113.7 or user:7.")
+    raise ValueError(f"{text!r} is not a client such as ip:203.0.113.7, user:7 or username:ada.")
 
 
 def usage(client: str, scope: str | None = None, tier: str | None = None) -> list[Usage]:
@@ -82,11 +92,15 @@ def usage(client: str, scope: str | None = None, tier: str | None = None) -> lis
         redis.RedisError: Redis does not answer.
     """
     windows = [(name, window) for name in _names(scope) for window in _rate(name, tier).windows]
-    limits = [Limit(key_of(name, client, window.period), *window) for name, window in windows]
-    outcomes = limiter().take(limits, cost=0) if limits else []
+    limits = [
+        Limit(key_of(name, client, window.period), *window)
+        for name, window in windows
+        if window != BLOCK
+    ]
+    outcomes = iter(limiter().take(limits, cost=0) if limits else [])
     return [
-        Usage(name, window, outcome)
-        for (name, window), outcome in zip(windows, outcomes, strict=True)
+        Usage(name, window, BLOCKED if window == BLOCK else next(outcomes))
+        for name, window in windows
     ]
 
 
@@ -105,6 +119,7 @@ def reset(client: str, scope: str | None = None) -> int:
         for name in [key.partition(TIER_SEPARATOR)[0]]
         if name in chosen
         for window in parse_rate(text or "off").windows
+        if window != BLOCK
     }
     keys = [key_of(name, client, period) for name, period in sorted(periods)]
     return limiter().reset(keys) if keys else 0

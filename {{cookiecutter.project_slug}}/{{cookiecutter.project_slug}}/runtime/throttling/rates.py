@@ -12,8 +12,8 @@ TIER_SEPARATOR = "__"
 MAX_LIMIT = 1_000_000_000
 MAX_PERIOD = 366 * 86_400
 _WINDOW = re.compile(
-    r"(?P<limit>[0-9]+)\s*/\s*(?P<count>[0-9]*)\s*"
-    r"(?P<unit>[smhd]|secs?|seconds?|mins?|minutes?|hours?|days?)",
+    r"(?P<limit>[0-9]+)(?:\s*/\s*|\s+per\s+)(?P<count>[0-9]*)\s*"
+    r"(?P<unit>[smhd]|secs?|seconds?|mins?|minutes?|hrs?|hours?|days?)",
     re.IGNORECASE,
 )
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -24,6 +24,9 @@ class Window(NamedTuple):
 
     limit: int
     period: int
+
+
+BLOCK = Window(0, 0)  # denies every request, whenever it comes
 
 
 class Rate(NamedTuple):
@@ -38,10 +41,10 @@ class Rate(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def parse_rate(text: str) -> Rate:
-    """Parse `"100/hour"`, `"10/s;1000/h"`, `"5/10min"`, `"100/h;shadow"` or `"off"`.
+    """Parse `"100/hour"`, `"10/s;1000/h"`, `"5/10min"`, `"100/h;shadow"`, `"off"` or `"block"`.
 
-    Units are s, sec, second, m, min, minute, h, hour, d, day and their plurals, as in Django REST
-    framework, with a number before them for several.
+    Units are s, sec, second, m, min, minute, h, hr, hour, d, day and their plurals, with a number
+    before them for several. `"100 per hour"` is `"100/hour"`.
 
     Raises:
         ValueError: a sentence that names the text and the rule.
@@ -50,8 +53,9 @@ def parse_rate(text: str) -> Rate:
     shadow = len(parts) > 1 and parts[-1].lower() == "shadow"
     if shadow:
         parts.pop()
-    if [part.lower() for part in parts] == ["off"]:
-        return Rate(())
+    word = parts[0].lower() if len(parts) == 1 else ""
+    if word in {"off", "block"}:
+        return Rate((BLOCK,) if word == "block" else (), shadow)
     windows = tuple(_parse_window(part, text) for part in parts)
     if len({window.period for window in windows}) < len(windows):
         raise ValueError(f"{text!r} must not limit the same period twice.")
@@ -62,13 +66,23 @@ def _parse_window(part: str, text: str) -> Window:
     match = _WINDOW.fullmatch(part)
     if not match:
         raise ValueError(
-            f"{text!r} is not a rate such as '100/hour', '10/s;1000/h', '5/10min' or 'off'."
+            f"{text!r} is not a rate such as '100/hour', '10/s;1000/h', '5/10min', 'off' or"
+            " 'block'; the units are s, min, h and d."
         )
     unit = _SECONDS[match["unit"][0].lower()]
-    window = Window(int(match["limit"]), int(match["count"] or 1) * unit)
+    return check_window(Window(int(match["limit"]), int(match["count"] or 1) * unit), text)
+
+
+def check_window(window: Window, text: object) -> Window:
+    """Return the window, if a limiter can count in it.
+
+    Raises:
+        ValueError: a sentence that names the text and the rule.
+    """
     if not (1 <= window.limit <= MAX_LIMIT and 1 <= window.period <= MAX_PERIOD):
         raise ValueError(
-            f"{text!r} must allow 1 to {MAX_LIMIT} requests in 1 second to 366 days, or be 'off'."
+            f"{text!r} must allow 1 to {MAX_LIMIT} requests in 1 second to 366 days; 'off' is no"
+            " limit, and 'block' denies every request."
         )
     return window
 
@@ -105,10 +119,16 @@ def rate_of(rates: Mapping[str, str | None], scope: str, tier: str | None = None
 
     Callers in a tier for which the scope has no rate of its own have the scope's.
     """
+    text = rate_text(rates, scope, tier)
+    return None if text is None else parse_rate(text)
+
+
+def rate_text(rates: Mapping[str, str | None], scope: str, tier: str | None = None) -> str | None:
+    """Return the text of that rate, which is "off" for a rate of None."""
     keys = [scope, _normal(scope)]
     if tier:
         keys = [f"{key}{TIER_SEPARATOR}{_normal(str(tier))}" for key in keys] + keys
     for key in keys:
         if key in rates:
-            return parse_rate(rates[key] or "off")
+            return rates[key] or "off"
     return None

@@ -4,7 +4,8 @@
         throttle_classes = [ScopedRateThrottle]
         throttle_scope = "blog_limit"
 
-All throttles of a view are judged together, when the first of them is asked.
+All throttles of a view are judged together, when the first of them is asked. A subclass written
+for Django REST framework's classes keeps its meaning, or fails when it is imported.
 """
 
 from collections.abc import Mapping
@@ -12,27 +13,36 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
+from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from .decisions import Decision, Scope, decide
-from .identity import client_of
-from .rates import parse_rate
+from .compatibility import FrameworkThrottle, django_request
+from .decisions import Decision, Scope, configured_rates, decide
+from .identity import client_of, safe_name
+
+__all__ = [
+    "AnonRateThrottle",
+    "BaseThrottle",
+    "RateThrottle",
+    "ScopedRateThrottle",
+    "SimpleRateThrottle",
+    "UserRateThrottle",
+]
 
 _MEMO = "_throttling"
 
 
-class RateThrottle(BaseThrottle):
+class RateThrottle(FrameworkThrottle):
     """Limits requests in scopes. Subclasses say in which, and for whom they count.
 
     Attributes:
-        scope: the scope, whose rate THROTTLE_<SCOPE> sets.
-        rate: a rate of the class' own, instead of the scope's.
+        scope: the scope, whose rate THROTTLE_<SCOPE> sets; without one, the class' name.
+        hidden: whether the RateLimit fields leave the scope out.
     """
 
-    scope: str | None = None
-    rate: str | None = None
+    hidden = False
     _wait: float | None = None
 
     @classmethod
@@ -41,37 +51,61 @@ class RateThrottle(BaseThrottle):
 
         A mapping's keys are actions of a viewset or request methods.
         """
-        return cls.scope
+        return cls.scope or cls.__name__
 
     def get_scopes(self, request: Request, view: APIView) -> list[str]:
         """Return the names of the scopes in which this request counts."""
-        return names(_for_request(self.scopes_of(view), request, view))
+        scopes = vars(self).get("scope") or self.scopes_of(view)
+        return names(_for_request(scopes, request, view))
 
     def get_client(self, request: Request, view: APIView) -> str | None:
         """Return whom the request is counted for, or None if it is not counted here."""
-        return client_of(request._request, request.user)
+        user = request.user
+        if self.overrides("get_ident") and not (user and user.is_authenticated):
+            return f"ident:{safe_name(str(self.get_ident(request)))}"
+        return client_of(django_request(request), user)
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        """Tell whether this throttle lets the request pass; see `wait` for when it would.
+        """Return whether this throttle lets the request pass; see `wait` for when it would.
 
         Raises:
             ThrottlingUnavailableError: Redis does not answer, and a scope fails closed.
         """
         decision, scopes = _decide(request, view, self)
-        self._wait = decision.wait(scopes)
-        return self._wait is None
+        wait = decision.wait(scopes)
+        self._wait = wait or None
+        return wait is None
 
     def wait(self) -> float | None:
-        """Return the seconds after which the same request would pass, all else being equal."""
+        """Return the seconds after which the same request would pass, all else being equal.
+
+        None if it has passed, or if it never would, since a scope is blocked.
+        """
         return self._wait
 
     def _scopes(self, request: Request, view: APIView) -> list[Scope]:
-        scopes = self.get_scopes(request, view)
-        client = self.get_client(request, view) if scopes else None
-        if client is None:
-            return []
-        rate = parse_rate(self.rate) if self.rate else None
-        return [Scope(name, client, rate) for name in scopes]
+        is_plain = self.is_plain() and self.THROTTLE_RATES is configured_rates()
+        is_keyed = not is_plain and (
+            self.overrides("get_cache_key") or self.overrides("cache_format")
+        )
+        scopes: list[Scope] = []
+        for name in self.get_scopes(request, view):
+            self._enter(name)
+            if is_keyed:
+                key = self.get_cache_key(request, view)
+                client = None if key is None else f"key:{safe_name(str(key))}"
+            else:
+                client = self.get_client(request, view)
+            if client is not None:
+                rate = None if is_plain else self.own_rate(name, request)
+                scopes.append(Scope(name, client, rate, self.hidden))
+        return scopes
+
+    def _enter(self, scope: str) -> None:
+        """Prepare for questions about one of the scopes that get_scopes has returned."""
+
+
+SimpleRateThrottle = RateThrottle  # as Django REST framework names the base of its classes
 
 
 class AnonRateThrottle(RateThrottle):
@@ -106,10 +140,17 @@ class ScopedRateThrottle(RateThrottle):
         """Return the view's `throttle_scope`."""
         return getattr(view, cls.scope_attr, None)
 
+    def get_scopes(self, request: Request, view: APIView) -> list[str]:
+        """Return the names of the view's scopes in which this request counts."""
+        return names(_for_request(self.scopes_of(view), request, view))
+
+    def _enter(self, scope: str) -> None:
+        self.scope = scope
+
 
 def names(scopes: Any) -> list[str]:
     """Return scopes as a list of names."""
-    if scopes is None:
+    if not scopes:
         return []
     return [scopes] if isinstance(scopes, str) else list(scopes)
 
@@ -131,22 +172,56 @@ def _decide(
     The first throttle decides for all throttles of the view, and the decision stays with the
     request for the others and for the answer's headers.
     """
-    own = throttle._scopes(request, view)
-    made_for, judged, decision = request._request.__dict__.get(_MEMO, (None, (), Decision()))
+    memo = getattr(django_request(request), "__dict__", {})
+    errors: list[APIException] = []
+    own = _scopes_of(throttle, request, view, errors)
+    made_for, judged, decision = memo.get(_MEMO, (None, (), Decision()))
     if made_for is not view:
         judged, decision = (), Decision()
-        others = [other for other in view.get_throttles() if isinstance(other, RateThrottle)]
-        if type(view).get_throttles is APIView.get_throttles:  # one instance of each class
-            others = [other for other in others if type(other) is not type(throttle)]
-        every = own + [scope for other in others for scope in other._scopes(request, view)]
+        every = own.copy()
+        for other in _others(view, throttle):
+            every += _scopes_of(other, request, view, errors)
     else:
         every = [scope for scope in own if scope not in judged]
-    if every:
-        new = decide(request._request, every, _cost(request, view))
+    if every and decision:  # what was denied counts nowhere else
+        new = decide(django_request(request), every, _cost(request, view))
         decision = Decision([*decision.policies, *new.policies])
-        request._request.__dict__[_MEMO] = (view, (*judged, *every), decision)
-        remember(request._request, decision)
+        memo[_MEMO] = (view, (*judged, *every), decision)
+        remember(django_request(request), decision)
+    if errors and decision:
+        raise errors[0]
     return decision, own
+
+
+def _scopes_of(
+    throttle: RateThrottle, request: Request, view: APIView, errors: list[APIException]
+) -> list[Scope]:
+    """Return the scopes of a throttle, or none where it could not read the body, with the error.
+
+    Such a request is one more in the scopes of the view's other throttles.
+    """
+    try:
+        return throttle._scopes(request, view)
+    except APIException as error:
+        errors.append(error)
+        return []
+
+
+def _others(view: APIView, throttle: RateThrottle) -> list[RateThrottle]:
+    """Return the view's other throttles that can be judged together with this one.
+
+    One that overrides allow_request may decide without counting, so it is judged when it is asked.
+    """
+    if getattr(type(view), "get_throttles", None) is APIView.get_throttles:
+        others = [cls() for cls in view.throttle_classes if cls is not type(throttle)]
+    else:
+        others = getattr(view, "get_throttles", list)()
+    return [
+        other
+        for other in others
+        if isinstance(other, RateThrottle)
+        and type(other).allow_request is RateThrottle.allow_request
+    ]
 
 
 def _cost(request: Request, view: APIView) -> int:

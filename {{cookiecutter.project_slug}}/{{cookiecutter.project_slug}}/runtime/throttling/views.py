@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 
 from ..views import all_views
-from .throttles import RateThrottle, names
+from .throttles import RateThrottle, ScopedRateThrottle, names
+
+_KNOWN = (RateThrottle.get_scopes, ScopedRateThrottle.get_scopes)
 
 
 class ThrottledView(NamedTuple):
@@ -27,7 +29,11 @@ class ThrottledView(NamedTuple):
     @property
     def has_own_rate(self) -> bool:
         """Whether the class brings its rate along."""
-        return bool(getattr(self.throttle, "rate", None))
+        return (
+            self.throttle is not None
+            and issubclass(self.throttle, RateThrottle)
+            and self.throttle.has_own_rate()
+        )
 
     @property
     def is_foreign(self) -> bool:
@@ -50,7 +56,7 @@ def _throttles(view: Any, route: str) -> Iterator[ThrottledView]:
     for throttle in options.get("throttle_classes", getattr(cls, "throttle_classes", ())):
         found: list[str] = []
         # What a class decides for itself, request by request, cannot be known here.
-        if issubclass(throttle, RateThrottle) and throttle.get_scopes is RateThrottle.get_scopes:
+        if issubclass(throttle, RateThrottle) and throttle.get_scopes in _KNOWN:
             configured = type(cls.__name__, (cls,), {**options}) if options else cls
             found = _flat(throttle.scopes_of(configured))
         yield ThrottledView(route, cls.__name__, throttle, found)

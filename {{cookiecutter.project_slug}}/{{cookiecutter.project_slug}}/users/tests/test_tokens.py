@@ -55,7 +55,7 @@ def test_an_expired_token_is_refused(api, token):
 
 
 def test_guessing_is_throttled(api, user, set_rates):
-    set_rates(login="2/minute")
+    set_rates(login="2/minute", login_username="off")
     wrong = {**CREDENTIALS, "password": "guess"}
 
     assert [api.post("/api/token/", wrong).status_code for _ in range(3)] == [400, 400, 429]
@@ -63,7 +63,7 @@ def test_guessing_is_throttled(api, user, set_rates):
 
 
 def test_guessing_at_the_admin_s_form_is_throttled_with_it(api, client, user, set_rates):
-    set_rates(login="2/minute")
+    set_rates(login="2/minute", login_username="off")
     wrong = {**CREDENTIALS, "password": "guess"}
 
     assert client.get("/admin/login/").status_code == 200

@@ -97,12 +97,20 @@ QUERIES = {
     "filtered relation": lambda user: Group.objects.annotate(
         member=FilteredRelation("user", condition=Q(user__is_active=True))
     ).filter(member__isnull=False),
+    "subquery in a filtered relation": lambda user: Group.objects.annotate(
+        member=FilteredRelation(
+            "permissions", condition=Q(permissions__in=Membership.objects.values("group"))
+        )
+    ).values_list("member"),
     "raw SQL": lambda user: Group.objects.filter(
         pk__in=RawSQL("SELECT group_id FROM users_user_groups", ())
     ),
     "extra": lambda user: Group.objects.extra(
         where=["id IN (SELECT group_id FROM users_user_groups)"]
     ),
+    "extra select": lambda user: Group.objects.extra(  # noqa: S610
+        select={"found": "SELECT count(*) FROM users_user_groups"}
+    ).values_list("found"),
     "extra tables": lambda user: Group.objects.extra(
         tables=["users_user_groups"], where=["users_user_groups.group_id = auth_group.id"]
     ),

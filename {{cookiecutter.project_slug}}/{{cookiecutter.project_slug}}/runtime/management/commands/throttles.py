@@ -6,13 +6,14 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from ...throttling.operations import list_scopes, parse_client, reset, usage
+from ...throttling.rates import BLOCK
 
 
 class Command(BaseCommand):
     help = "Lists the throttles' scopes, or shows and resets what a client has used of them."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--client", help="such as ip:203.0.113.7 or user:7")
+        parser.add_argument("--client", help="such as ip:203.0.113.7, user:7 or username:ada")
         parser.add_argument("--scope", help="only this one")
         parser.add_argument("--tier", help="show the client's limits as a caller in this tier")
         parser.add_argument("--reset", action="store_true", help="give back what --client has used")
@@ -49,6 +50,9 @@ class Command(BaseCommand):
     def _show(self, client: str, scope: str | None, tier: str | None) -> None:
         self.stdout.write(client)
         for name, window, outcome in usage(client, scope, tier):
+            if window == BLOCK:
+                self.stdout.write(f"    {name}: blocked")
+                continue
             more = f", more in {outcome.more:.0f} s" if outcome.more else ""
             self.stdout.write(
                 f"    {name}: {outcome.remaining} of {window.limit} left in {window.period} s{more}"

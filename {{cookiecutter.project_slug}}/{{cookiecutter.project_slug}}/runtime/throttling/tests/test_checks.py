@@ -17,6 +17,26 @@ class Fixed(UserRateThrottle):
     rate = "5/min"
 
 
+class OwnRates(ScopedRateThrottle):
+    THROTTLE_RATES = {"here": "1/h", "broken": "1/parsec"}
+
+
+class ByParser(UserRateThrottle):
+    rate = "5 in all"
+
+    def parse_rate(self, rate):
+        return (int(rate.split()[0]), 86_400)
+
+
+class Asking(UserRateThrottle):
+    def get_rate(self):
+        raise AssertionError("a check must not ask for what only a request may")
+
+
+class ForeignSubclass(throttling.UserRateThrottle):
+    rate = "1/h"
+
+
 class Own(APIView):
     throttle_classes = [ScopedRateThrottle]
     throttle_scope = {"GET": "read", "POST": ["write", "all"]}
@@ -27,7 +47,12 @@ class WithMalformed(APIView):
 
 
 class WithForeign(APIView):
-    throttle_classes = [throttling.ScopedRateThrottle]
+    throttle_classes = [throttling.ScopedRateThrottle, ForeignSubclass]
+
+
+class WithOwnRates(APIView):
+    throttle_classes = [OwnRates, ByParser, Asking]
+    throttle_scope = ["here", "broken", "lacking"]
 
 
 @throttled("form")
@@ -44,6 +69,7 @@ urlpatterns = [
                 path("other/", Own.as_view(throttle_scope="other")),
                 path("malformed/", WithMalformed.as_view()),
                 path("foreign/", WithForeign.as_view()),
+                path("rates/", WithOwnRates.as_view()),
             ]
         ),
     ),
@@ -67,11 +93,19 @@ def test_what_is_wrong_is_reported_by_name(settings, set_rates):
         ("throttling.E001", "Own (api/own/) " + without.format("write")),
         ("throttling.E001", "form (form/) " + without.format("form")),
         ("throttling.E002", "WithMalformed (api/malformed/)"),
+        ("throttling.E002", "WithOwnRates (api/rates/)"),
+        ("throttling.E002", "WithOwnRates (api/rates/)"),
         ("throttling.W001", "THROTTLE_TYPO is set, and no view uses its scope."),
         (
             "throttling.W002",
+            "WithForeign (api/foreign/) uses ForeignSubclass, a subclass of UserRateThrottle of"
+            " rest_framework, which is not exact; import UserRateThrottle from"
+            " runtime.throttling.throttles.",
+        ),
+        (
+            "throttling.W002",
             "WithForeign (api/foreign/) uses ScopedRateThrottle of rest_framework, which is not"
-            " exact; import it from runtime.throttling.throttles.",
+            " exact; import ScopedRateThrottle from runtime.throttling.throttles.",
         ),
         (
             "throttling.W003",

@@ -32,7 +32,7 @@ def test_scopes_with_their_views_and_where_their_rates_are_from(run, settings, s
 @pytest.mark.redis
 @pytest.mark.django_db
 def test_a_client_s_usage_is_shown_and_given_back(run, set_rates):
-    set_rates(login="3/min;10/h", other="1/h")
+    set_rates(login="3/min;10/h", login_username="off", other="1/h")
     api = APIClient(REMOTE_ADDR="203.0.113.7")
     for _ in range(2):
         api.post("/api/token/", CREDENTIALS)
@@ -52,6 +52,33 @@ def test_a_client_s_usage_is_shown_and_given_back(run, set_rates):
 
 @pytest.mark.redis
 @pytest.mark.django_db
+def test_a_username_s_attempts_are_shown_and_given_back(run, set_rates):
+    set_rates(login="9/min", login_username="3/h")
+    APIClient().post("/api/token/", CREDENTIALS)
+
+    shown = run("--client", "username:Ada", "--scope", "login_username").splitlines()
+
+    assert shown[1].split(",")[0].strip() == "login_username: 2 of 3 left in 3600 s"
+    assert "ada" not in shown[0].lower()
+    # A client can be given as it is shown, and as events have it.
+    assert run("--client", shown[0], "--reset") == f"{shown[0]}: 1 window reset.\n"
+    assert "3 of 3 left" in run("--client", "username:ada")
+
+
+@pytest.mark.redis
+def test_a_blocked_scope_is_shown_as_such(run, set_rates):
+    set_rates(login="block", login_username="3/h")
+
+    assert "login  block  (from settings)\n" in run()
+    assert run("--client", "ip:203.0.113.7").splitlines()[1:] == [
+        "    login: blocked",
+        "    login_username: 3 of 3 left in 3600 s",
+    ]
+    assert run("--client", "ip:203.0.113.7", "--reset").endswith(": 0 windows reset.\n")
+
+
+@pytest.mark.redis
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
@@ -59,6 +86,7 @@ def test_a_client_s_usage_is_shown_and_given_back(run, set_rates):
         (["--client", "ip:203.0.113"], "'203.0.113' is not an IP address."),
         (["--client", "user:999"], "No user has the id '999'."),
         (["--client", "user:x"], "No user has the id 'x'."),
+        (["--client", "username: "], "'username: ' is not a client such as"),
         (["--client", "ip:::1", "--scope", "nope"], "'nope' is not a scope; there are login."),
         (["--scope", "nope"], "'nope' is not a scope."),
         (["--reset"], "--reset needs --client"),

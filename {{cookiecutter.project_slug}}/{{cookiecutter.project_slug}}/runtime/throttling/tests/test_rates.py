@@ -1,7 +1,7 @@
 import pytest
 
 from ...environment import Environment
-from ..rates import Rate, Window, parse_rate, rate_of, rates_from_environment
+from ..rates import BLOCK, Rate, Window, parse_rate, rate_of, rates_from_environment
 
 
 @pytest.mark.parametrize(
@@ -14,14 +14,20 @@ from ..rates import Rate, Window, parse_rate, rate_of, rates_from_environment
         ("5/10min", [(5, 600)]),
         ("7/2days", [(7, 172_800)]),
         ("10/s;1000/h", [(10, 1), (1000, 3600)]),
+        ("100/hr", [(100, 3600)]),
+        ("7/2hrs", [(7, 7200)]),
+        ("100 per hour", [(100, 3600)]),
+        ("100 PER 10 minutes", [(100, 600)]),
+        ("10 per s;1000 per day", [(10, 1), (1000, 86_400)]),
         (" off ", []),
+        (" Block ", [(0, 0)]),
     ],
 )
 def test_rates(text, windows):
     assert parse_rate(text) == Rate(tuple(Window(*window) for window in windows))
 
 
-@pytest.mark.parametrize("unit", ["s", "sec", "m", "min", "h", "hour", "d", "day"])
+@pytest.mark.parametrize("unit", ["s", "sec", "m", "min", "h", "hr", "hour", "d", "day"])
 def test_what_rest_framework_accepts_means_the_same(unit):
     from rest_framework.throttling import AnonRateThrottle
 
@@ -33,11 +39,13 @@ def test_what_rest_framework_accepts_means_the_same(unit):
 
 def test_a_shadow():
     assert parse_rate("100/h;shadow") == Rate((Window(100, 3600),), shadow=True)
+    assert parse_rate("block;shadow") == Rate((BLOCK,), shadow=True)
 
 
 MALFORMED = (
     "100 100/ /h 0/h -1/h 1/0min 1/week 1.5/h x/h 1/h/s 1/ms 10/s;;1/h 10/s; off;1/h shadow"
-    " shadow;1/h 1/h;5/h 1/60s;2/min 1000000001/h 1/367d \u0661/h"
+    " shadow;1/h 1/h;5/h 1/60s;2/min 1000000001/h 1/367d \u0661/h block;1/h 1/h;block blocked"
+    " 100perhour 1per/h"
 )
 
 
@@ -46,6 +54,16 @@ def test_what_is_no_rate_is_refused_by_name(text):
     with pytest.raises(ValueError, match=r"must|is not a rate") as error:
         parse_rate(text)
     assert str(error.value).startswith(repr(text))
+
+
+def test_a_rate_of_none_is_refused_with_the_word_that_means_it():
+    with pytest.raises(ValueError, match=r"^'0/hour' must allow 1 .* 'block' denies every"):
+        parse_rate("0/hour")
+
+
+def test_a_misspelt_unit_is_refused_with_the_units_there_are():
+    with pytest.raises(ValueError, match=r"^'5/houres' is not a rate .* units are s, min, h and d"):
+        parse_rate("5/houres")
 
 
 def test_the_environment_overrides_defaults_and_may_add_scopes(monkeypatch):
