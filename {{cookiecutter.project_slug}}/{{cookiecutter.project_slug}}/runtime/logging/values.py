@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, MappingView
+from collections.abc import Mapping, MappingView
 from datetime import date, datetime, time, timedelta
 from enum import Enum
 from functools import lru_cache
@@ -186,8 +186,10 @@ def _stored(value: Any, name: str) -> Any:
 
 def _single(value: Any, depth: int, room: list[int] | None) -> Any:
     if fields := _fields_of(type(value)):
-        named = zip(fields, value, strict=False) if isinstance(value, tuple) else (
-            (name, _stored(value, name)) for name in fields
+        named = (
+            zip(fields, value, strict=False)
+            if isinstance(value, tuple)
+            else ((name, _stored(value, name)) for name in fields)
         )
         return _structure(dict(named), depth, room)
     if isinstance(value, Mapping | MappingView | list | tuple | set | frozenset | deque):

@@ -1,5 +1,7 @@
 """Models of the shapes that the example does not have."""
 
+from typing import Any
+
 from django.db import models
 
 
@@ -13,12 +15,18 @@ class Named(models.Model):
         return self.name
 
 
+def empty(collector: Any, field: Any, objects: Any, using: str) -> None:
+    """Empty a field as SET_NULL does, of objects that are loaded for it."""
+    collector.add_field_update(field, None, objects)
+
+
 class City(Named):
     pass
 
 
 class Place(Named):
     city = models.ForeignKey(City, null=True, on_delete=models.SET_NULL)
+    twin = models.ForeignKey(City, null=True, on_delete=empty, related_name="+")
     rating = models.DecimalField(max_digits=4, decimal_places=2, default=0)
     opened = models.DateTimeField(null=True)
     visits = models.IntegerField(default=0)
