@@ -115,6 +115,22 @@ def test_a_value_is_valid_under_its_own_key_only(server, read):
             assert read() == expected
 
 
+@pytest.mark.parametrize("read", [by_model, READS["queryset"], READS["response"]])
+def test_an_older_value_is_invalid_under_the_present_stamps(server, read):
+    group = Group.objects.create(name="editors")
+    read()
+    (key,) = stored_keys(server)
+    older = server.get(key)
+    group.save()
+    expected = read()
+    checksum = server.get(key).partition(b":")[0]
+    forged = checksum + b":" + older.partition(b":")[2]
+    server.set(key, forged)
+
+    assert read() == expected
+    assert server.get(key) != forged
+
+
 def test_an_unreadable_value_is_removed_and_leaves_the_others(server):
     cache.set_many({"a": 1, "b": ["b"], "c": ["c"]})
     server.set(cache.make_and_validate_key("b"), pickle.dumps(["forged"]))
@@ -162,6 +178,13 @@ def test_former_keys_are_accepted(settings):
 
     settings.SECRET_KEY_FALLBACKS = []
     assert cache.get("key") is None
+
+
+def test_what_belongs_to_the_place_is_no_part_of_the_value():
+    signature = signing.sign(b"ab", b"c")[: signing.SIZE]
+
+    with pytest.raises(signing.InvalidSignatureError):
+        signing.unsign(b"a", signature + b"bc")
 
 
 @given(st.binary(), st.binary(), st.binary(), st.binary())
