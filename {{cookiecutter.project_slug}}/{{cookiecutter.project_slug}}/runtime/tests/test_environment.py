@@ -58,8 +58,7 @@ def test_the_log_shows_examples_and_no_secrets(monkeypatch, caplog):
         "API_KEYS: '[redacted]' is no key such as https://user:password@host.",
         "CSRF_TRUSTED_ORIGINS: 'example.com' is no key such as https://user:password@host."
         " (it is 'example.com')",
-        "SECRET_KEY_FILE: '/missing' is not a file that this process can read."
-        " (it is '/missing')",
+        "SECRET_KEY_FILE: '/missing' is not a file that this process can read. (it is '/missing')",
     ]
 
 

@@ -198,7 +198,7 @@ def test_a_trace_keeps_its_code_but_no_literal(lines):
 
     (line,) = lines()
     trace = line["exception.stacktrace"]
-    assert "login(password=given), login(password=\"[redacted]\")" in trace
+    assert 'login(password=given), login(password="[redacted]")' in trace
     assert "ValueError: password=[redacted]" in trace
     assert "stack_info=True" in line["stack_info"]
 
@@ -223,7 +223,13 @@ def test_no_surrounding_shows_a_secret(before, after, name):
     value = {"before": before, name: SECRET, "after": [after, {name: [SECRET, {"x": SECRET}]}]}
     body = json.dumps(value)
     nested = [body, str(value), json.dumps({"body": body}), str({"body": body})]
-    for written in [*nested, json.dumps(str(value)), str([str(value)]), str(nested), repr(nested[2])]:
+    for written in [
+        *nested,
+        json.dumps(str(value)),
+        str([str(value)]),
+        str(nested),
+        repr(nested[2]),
+    ]:
         assert "hush" not in redacted(written)
     assert "hush" not in redacted(urllib.parse.urlencode({"a": str(before), name: SECRET}))
 
