@@ -2,24 +2,22 @@
 
 import json
 import logging
-import re
 import time
-import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from itertools import groupby, islice
+from itertools import islice
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter as BaseJsonFormatter
 
 from . import context
 from .context import current, get_current_user_id
-from .redaction import Masked
-from .values import MAX_ITEMS, MAX_TEXT, inert, plain, shortened, text
+from .options import METHODS, reject
+from .traces import shown, trace_of
+from .values import MAX_ITEMS, inert, plain, shortened, text
 
 MAX_BYTES = 16 * 1024 - 1  # with the line's end 16 KiB, which every collector takes
 MIN_TEXT = 100  # to which fields are shortened before any is left out
-_FRAME = re.compile(r'[ |+-]*File "[^"\n]*", line \d+, in ')
 _OWN = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", "exc_text", "request"})
 
 
@@ -37,26 +35,6 @@ class AccessRecord(logging.LogRecord):
         self.fields = fields
 
 
-# What python-json-logger takes, and does not fit lines of fixed fields; what there is instead.
-_REJECTED = {
-    "fmt": "every line has the fields of docs/logging.md; add others with static_fields or add_fields",
-    "datefmt": "override formatTime",
-    "style": "there is no format string",
-    "validate": "there is no format string",
-    "prefix": "a line is JSON alone; add a field with static_fields",
-    "rename_fields_keep_missing": "add empty fields with defaults",
-    "reserved_attrs": "remove fields in process_log_record",
-    "timestamp": "every line has `timestamp`; rename it with rename_fields",
-    "json_default": "convert the values before they are logged, or override jsonify_log_record",
-    "json_encoder": "override jsonify_log_record",
-    "json_serializer": "override jsonify_log_record",
-    "json_indent": "a record is one line",
-    "json_ensure_ascii": "lines are UTF-8; override jsonify_log_record",
-    "parse": "there is no format string; add fields in add_fields",
-    "formatMessage": "there is no format string; change the message in process_log_record",
-}
-_CALLED = {"levelname": "severity", "name": "logger", "asctime": "timestamp"}
-_CALLED["exc_info"] = "exception.stacktrace"
 _HOOKS = (
     *("format", "add_fields", "process_log_record", "serialize_log_record", "jsonify_log_record"),
     *("formatTime", "formatException", "formatStack"),
@@ -85,9 +63,9 @@ class JsonFormatter(BaseJsonFormatter):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in ("parse", "formatMessage"):
+        for name in METHODS:
             if getattr(cls, name) is not getattr(BaseJsonFormatter, name):
-                raise TypeError(f"{cls.__name__}.{name} would not be called: {_REJECTED[name]}.")
+                raise TypeError(f"{cls.__name__}.{name} would not be called: {METHODS[name]}.")
         cls._overrides = frozenset(
             name for name in _HOOKS if getattr(cls, name) is not getattr(JsonFormatter, name)
         )
@@ -103,11 +81,7 @@ class JsonFormatter(BaseJsonFormatter):
         defaults: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        for name in options:
-            if name in _REJECTED:
-                raise TypeError(f"JsonFormatter has no option {name!r}: {_REJECTED[name]}.")
-        for name in _CALLED.keys() & (rename_fields or {}):
-            raise TypeError(f"rename_fields: {name!r} is called {_CALLED[name]!r} here.")
+        reject(options, rename_fields or {})
         self._names = {**(names or {}), **(rename_fields or {})}
         self._renamed = frozenset(self._names.values())
         super().__init__(
@@ -128,14 +102,13 @@ class JsonFormatter(BaseJsonFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; a record that cannot be formatted becomes a line that says so."""
-        is_access = isinstance(record, AccessRecord)
-        if is_access and self._adds_nothing:
+        if isinstance(record, AccessRecord) and self._adds_nothing:
             return self.serialize_log_record(
                 self._fields(record, record.getMessage()) | record.fields
             )
         try:
             # What the base class does, without what add_fields does not need.
-            if record.args and not is_access:
+            if record.args:
                 record.args = inert(record.args)
             if isinstance(record.msg, dict):
                 message_dict, record.message = dict(record.msg), ""
@@ -206,18 +179,13 @@ class JsonFormatter(BaseJsonFormatter):
         """Return fields that are plain as JSON."""
         return self._encode(log_data)
 
-    def formatException(self, ei: Any) -> str | list[str]:  # noqa: N802
+    def formatException(self, ei: Any) -> Any:  # noqa: N802
         """Return an exception's trace, which has no local variables, without secrets."""
-        parts = groupby(traceback.format_exception(ei[1]), key=_is_frame)
-        trace = "".join(
-            "".join(map(_frame, group)) if is_frame else text("".join(group))
-            for is_frame, group in parts
-        )
-        return _shown(trace, as_lines=self.exc_info_as_array)
+        return shown(trace_of(ei[1]), as_lines=self.exc_info_as_array)
 
-    def formatStack(self, stack_info: str) -> str | list[str]:  # noqa: N802
+    def formatStack(self, stack_info: str) -> Any:  # noqa: N802
         """Return the stack of a call of the logger, without secrets."""
-        return _shown(text(stack_info, code=True), as_lines=self.stack_info_as_array)
+        return shown(text(stack_info, code=True), as_lines=self.stack_info_as_array)
 
     def _encoded(self, log_data: dict[str, Any]) -> str:
         line = self.jsonify_log_record(log_data)
@@ -264,19 +232,3 @@ class JsonFormatter(BaseJsonFormatter):
 
 def _text_of(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=text, ensure_ascii=False)
-
-
-def _is_frame(part: str) -> bool:
-    return _FRAME.match(part) is not None
-
-
-def _frame(part: str) -> str:
-    """Return a frame of a trace without the literals in its line of source."""
-    where, _, source = part.partition("\n")
-    is_plain = "'" not in source and '"' not in source
-    return part if is_plain else f"{where}\n{text(source, code=True)}"
-
-
-def _shown(trace: str, *, as_lines: bool) -> str | list[str]:
-    trace = Masked(trace if len(trace) <= MAX_TEXT else shortened(trace, MAX_TEXT))
-    return trace.splitlines() if as_lines else trace

@@ -160,7 +160,7 @@ def _pair(value: Any, depth: int, room: list[int] | None) -> list[Any]:
 
 
 @lru_cache(maxsize=1024)
-def _fields_of(kind: type) -> tuple[str, ...]:
+def _fields_of(kind: Any) -> tuple[str, ...]:
     """Return the fields of a named tuple, or those that a dataclass or attrs class shows.
 
     None if its author has written what it is shown as, which may well hide something.
@@ -185,13 +185,13 @@ def _stored(value: Any, name: str) -> Any:
 
 
 def _single(value: Any, depth: int, room: list[int] | None) -> Any:
-    if fields := _fields_of(type(value)):
-        named = (
-            zip(fields, value, strict=False)
-            if isinstance(value, tuple)
-            else ((name, _stored(value, name)) for name in fields)
-        )
-        return _structure(dict(named), depth, room)
+    kind: Any = type(value)
+    if fields := _fields_of(kind):
+        if isinstance(value, tuple):
+            named = dict(zip(fields, value, strict=False))
+        else:
+            named = {name: _stored(value, name) for name in fields}
+        return _structure(named, depth, room)
     if isinstance(value, Mapping | MappingView | list | tuple | set | frozenset | deque):
         return _structure(value, depth, room)
     if isinstance(value, Enum):

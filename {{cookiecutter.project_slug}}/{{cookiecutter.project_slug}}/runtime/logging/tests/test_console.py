@@ -39,3 +39,7 @@ def test_severities_differ_in_colour_on_a_terminal_only(line_of, level, colour):
 
 def test_what_is_usual_has_no_colour(line_of):
     assert "\033" not in line_of(logging.INFO, terminal=True)
+
+
+def test_secrets_in_text_are_redacted(line_of):
+    assert "hush" not in line_of(logging.INFO, "password='hush'")

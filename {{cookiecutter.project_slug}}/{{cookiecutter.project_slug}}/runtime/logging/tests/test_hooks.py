@@ -39,15 +39,15 @@ class Added(JsonFormatter):
 
 
 class Timed(JsonFormatter):
-    def formatTime(self, record, datefmt=None):
+    def formatTime(self, record, datefmt=None):  # noqa: N802
         return "noon"
 
 
 class Traced(JsonFormatter):
-    def formatException(self, ei):
+    def formatException(self, ei):  # noqa: N802
         return [f"{ei[0].__name__} password=hush"]
 
-    def formatStack(self, stack_info):
+    def formatStack(self, stack_info):  # noqa: N802
         return stack_info.upper()
 
 
