@@ -25,7 +25,7 @@ from django.db.models import (
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
-from ...tests.shapes.models import City, Place, Restaurant
+from ...tests.shapes.models import City, Place, Region, Restaurant
 from .. import querysets
 from ..dependencies import Dependencies
 
@@ -332,14 +332,14 @@ def test_inherited_rows_are_seen_in_both_directions(read, written, change):
     assert read() != before
 
 
-@pytest.mark.parametrize("field", ["city", "twin"])
-def test_a_field_that_a_deletion_empties_is_seen(field):
-    city = City.objects.create(name="Paris")
-    place = Place.objects.create(name="Louvre", **{field: city})
+@pytest.mark.parametrize(("field", "model"), [("city", City), ("region", Region)])
+def test_a_field_that_a_deletion_empties_is_seen(field, model):
+    target = model.objects.create(name="Paris")
+    place = Place.objects.create(name="Louvre", **{field: target})
     found = Place.objects.filter(name="Louvre", **{field: None})
     assert list(found.all()) == []
 
-    city.delete()
+    target.delete()
 
     assert list(found.all()) == [place]
 

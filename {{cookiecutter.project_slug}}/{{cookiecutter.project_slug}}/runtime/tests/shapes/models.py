@@ -24,9 +24,13 @@ class City(Named):
     pass
 
 
+class Region(Named):
+    pass
+
+
 class Place(Named):
     city = models.ForeignKey(City, null=True, on_delete=models.SET_NULL)
-    twin = models.ForeignKey(City, null=True, on_delete=empty, related_name="+")
+    region = models.ForeignKey(Region, null=True, on_delete=empty)
     rating = models.DecimalField(max_digits=4, decimal_places=2, default=0)
     opened = models.DateTimeField(null=True)
     visits = models.IntegerField(default=0)
