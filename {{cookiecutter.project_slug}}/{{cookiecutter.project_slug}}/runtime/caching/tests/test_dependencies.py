@@ -383,6 +383,16 @@ def test_a_value_that_only_the_database_knows_is_seen():
     assert list(Place.objects.filter(visits=1)) == [place]
 
 
+def test_an_upsert_is_seen_by_the_fields_that_it_leaves():
+    User.objects.create_user("ada", "ada@example.com")
+    found = User.objects.filter(email="ada@example.com")
+    assert found.get().is_active
+
+    REVOCATIONS["upsert"](None, None)
+
+    assert not found.get().is_active
+
+
 def test_the_deletion_of_a_row_that_was_loaded_in_part_is_seen():
     place = Place.objects.create(name="Louvre")
     assert list(Place.objects.filter(name="Louvre")) == [place]
