@@ -142,7 +142,7 @@ def test_objects_are_shown_by_their_fields(lines, kind):
         ("Authorization", "hush"),
         [["Cookie", "hush"]],
         [(b"cookie", b"hush")],
-        {b"password": "hush"},
+        {b"auth": "hush"},
         {"name": "DB_PASSWORD", "value": "hush"},
         {"redis://:hush@host": "down"},
         {"body": '{"password": "hush"}'},
