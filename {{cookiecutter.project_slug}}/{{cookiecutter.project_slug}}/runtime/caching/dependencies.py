@@ -17,7 +17,7 @@ from django.apps import apps
 from django.core.exceptions import EmptyResultSet, ImproperlyConfigured
 from django.db.models import ForeignKey, Model, QuerySet
 from django.db.models.expressions import Col
-from django.db.models.lookups import Lookup, Transform
+from django.db.models.lookups import IsNull, Lookup, Transform
 from django.db.models.signals import class_prepared
 from django.db.models.sql import Query
 from django.db.models.sql.where import WhereNode
@@ -105,27 +105,26 @@ def conditions_of(queryset: Any) -> Conditions:
     if not _is_plain(query):
         # Conditions of a subquery would have to be told from those of the query around it.
         return _complete({table: [{}] for table in _tables_in_sql(queryset)})
-    conditions = dnfs(queryset)
+    compiler = query.chain().get_compiler(queryset.db)
     if query.select_related or not _is_ordered_by_columns(query):
-        # Compiling the query adds these joins.
-        conditions |= {table: [{}] for table in _tables_in_sql(queryset) - conditions.keys()}
-    return _complete(conditions)
+        compiler.pre_sql_setup()  # adds the joins of these, also to a table that is there already
+    return _complete(dnfs(compiler))
 
 
 def _is_plain(query: Query) -> bool:
     """Return whether no subquery and no raw SQL can be in a query: what is unknown is not plain."""
     return (
-        not (query.annotations or query.combined_queries)
+        not (query.annotations or query.combined_queries or query.distinct_fields)
         and not (query.extra or query.extra_tables or query.extra_order_by)
         and not any(getattr(join, "filtered_relation", None) for join in query.alias_map.values())
         and all(isinstance(item, str) for item in query.order_by)
-        and _is_plain_condition(query.where)
+        and _is_plain_condition(query.where, next(iter(query.alias_map), None))
     )
 
 
-def _is_plain_condition(node: Any) -> bool:
+def _is_plain_condition(node: Any, base_table: str | None) -> bool:
     if isinstance(node, WhereNode):
-        return all(map(_is_plain_condition, node.children))
+        return all(_is_plain_condition(child, base_table) for child in node.children)
     if not isinstance(node, Lookup):
         return False
     left = node.lhs
@@ -133,13 +132,15 @@ def _is_plain_condition(node: Any) -> bool:
         left = left.lhs
     if not isinstance(left, Col):
         return False
+    if isinstance(node, IsNull) and left.alias != base_table:
+        return False  # an outer join is NULL where there is no row: any new row may change that
     values = node.rhs if isinstance(node.rhs, list | tuple | set | frozenset) else [node.rhs]
     return not any(hasattr(value, "resolve_expression") for value in values)
 
 
 def _is_ordered_by_columns(query: Query) -> bool:
     defaults = query.get_meta().ordering if query.default_ordering else ()
-    return not query.distinct_fields and all(
+    return all(
         isinstance(name, str) and name.lstrip("-+") in _columns(query.model)
         for name in query.order_by or defaults or ()
     )

@@ -266,6 +266,38 @@ def test_joins_that_only_compiling_adds_are_dependencies():
     assert "shapes_city" in Dependencies.of([Place.objects.order_by("city__name")]).conditions
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        lambda: City.objects.filter(name="a").select_related("capital"),
+        lambda: City.objects.filter(name="a").order_by("capital__name"),
+    ],
+    ids=["select_related", "order_by"],
+)
+def test_a_row_that_a_join_to_the_same_table_finds_is_seen(query):
+    capitals = [City.objects.create(name="Paris"), City.objects.create(name="Rome")]
+    for capital in capitals:
+        City.objects.create(name="a", capital=capital)
+
+    def found():
+        return [city.capital.name for city in query()]
+
+    assert found() == found() == ["Paris", "Rome"]
+    save(capitals[0], name="Zagreb")
+    assert sorted(found()) == ["Rome", "Zagreb"]
+    assert found() == [city.capital.name for city in query().nocache()]
+
+
+@pytest.mark.parametrize("condition", [Q(place=None), Q(place__name="") | Q(place__name=None)])
+def test_the_first_row_of_an_outer_join_is_seen(condition):
+    city = City.objects.create(name="Paris")
+    assert list(City.objects.filter(condition)) == [city]
+
+    Place.objects.create(name="Louvre", city=city)
+
+    assert list(City.objects.filter(condition)) == []
+
+
 places: Any = Place.objects
 restaurants: Any = Restaurant.objects
 PLACES = {

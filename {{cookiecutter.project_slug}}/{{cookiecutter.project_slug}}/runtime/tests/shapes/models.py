@@ -14,7 +14,7 @@ class Named(models.Model):
 
 
 class City(Named):
-    pass
+    capital = models.ForeignKey("self", null=True, on_delete=models.SET_NULL)
 
 
 class Place(Named):
