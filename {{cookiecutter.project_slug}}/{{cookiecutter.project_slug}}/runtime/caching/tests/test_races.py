@@ -1,5 +1,6 @@
 """Nothing is stored that a change has overtaken while it was read or computed."""
 
+import random
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -123,6 +124,23 @@ def test_a_lock_is_released_when_another_reader_has_finished(monkeypatch, elsewh
     monkeypatch.setattr(Slot, "claim", claim_late)
     read()
     assert not list(redis_client.plain.scan_iter("tests:*:lock"))
+
+
+def test_a_stamp_never_returns_whatever_seeds_random():
+    def drop_stamps():
+        for key in redis_client.plain.scan_iter("*:conj:*"):
+            redis_client.plain.delete(key)
+
+    place = Place.objects.create(name="Old")
+    random.seed(1)
+    drop_stamps()
+    assert Place.objects.get().name == "Old"
+    save_as(place, "New")
+    random.seed(1)
+    drop_stamps()
+    cached_as(Place)(lambda: None)()
+
+    assert Place.objects.get().name == "New"
 
 
 def test_a_snapshot_s_rows_are_not_stored(monkeypatch, django_assert_num_queries):
