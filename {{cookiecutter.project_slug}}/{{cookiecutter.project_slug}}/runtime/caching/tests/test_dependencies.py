@@ -25,13 +25,15 @@ from django.db.models import (
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
-from ...tests.shapes.models import City, Place, Restaurant
+from ...tests.shapes import models as shapes_models
+from ...tests.shapes.models import City, Person, Place, Restaurant
 from .. import querysets
 from ..dependencies import Dependencies
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 User = get_user_model()
 Membership: Any = User.groups.through
+shapes: Any = shapes_models  # some of which depend on Django's version
 groups: Any = Group.objects  # which cacheops gives methods
 
 
@@ -401,3 +403,73 @@ def test_the_deletion_of_a_row_that_was_loaded_in_part_is_seen():
     Place.objects.only("pk").get().delete()
 
     assert list(Place.objects.filter(name="Louvre")) == []
+
+
+def rows_by_values(rows):
+    return [
+        list(rows.filter(**values).values_list("pk", flat=True))
+        for name in ("Old", "New", "Newer")
+        for values in ({"name": name}, {"name": name, "visits": 1})
+    ]
+
+
+STALE = {
+    "save of a field": lambda place: save(place, ["visits"], visits=1),
+    "save of all fields": lambda place: save(place, visits=1),
+    "save by key": lambda place: save(Place(pk=place.pk, name="Newer", visits=1)),
+}
+
+
+@pytest.mark.parametrize("write", STALE.values(), ids=STALE)
+def test_a_save_of_an_instance_that_differs_from_its_row_is_seen(write):
+    place = Place.objects.create(name="Old")
+    save(places.nocache().get(), name="New")
+    before = rows_by_values(Place.objects.all())
+
+    write(place)
+
+    assert rows_by_values(Place.objects.all()) == rows_by_values(places.nocache()) != before
+
+
+@pytest.mark.parametrize("instance", [lambda place: place, lambda place: Place(pk=place.pk)])
+def test_a_deletion_by_an_instance_that_differs_from_its_row_is_seen(instance):
+    place = Place.objects.create(name="Old")
+    save(places.nocache().get(), name="New")
+    assert list(Place.objects.filter(name="New")) == [place]
+
+    instance(place).delete()
+
+    assert list(Place.objects.filter(name="New")) == []
+
+
+@pytest.mark.skipif(not hasattr(shapes, "Street"), reason="needs DB_CASCADE of Django 6.1")
+def test_rows_that_the_database_deletes_by_itself_are_seen():
+    city = City.objects.create(name="Paris")
+    district = shapes.District.objects.create(name="Marais", city=city)
+    street = shapes.Street.objects.create(name="Rivoli", district=district)
+    assert list(shapes.Street.objects.filter(name="Rivoli")) == [street]
+
+    city.delete()
+
+    assert list(shapes.Street.objects.filter(name="Rivoli")) == []
+
+
+def test_a_change_of_a_row_that_objects_hides_is_seen():
+    person = Person.everyone.create(name="ada")
+    assert list(Person.everyone.filter(name="ada")) == [person]
+
+    save(person, name="grace")
+
+    assert list(Person.everyone.filter(name="ada")) == []
+
+
+def test_a_save_of_fields_that_no_condition_names_leaves_the_results_of_others(
+    user, django_assert_num_queries
+):
+    other = User.objects.create_user("grace")
+    User.objects.get(pk=user.pk)
+
+    save(other, ["last_login"], last_login=datetime.now(UTC))
+
+    with django_assert_num_queries(0):
+        User.objects.get(pk=user.pk)

@@ -28,3 +28,18 @@ class Restaurant(Place):
     """A child of multi-table inheritance."""
 
     stars = models.IntegerField(default=0)
+
+
+if hasattr(models, "DB_CASCADE"):  # Django 6.1
+
+    class District(Named):
+        city = models.ForeignKey(City, on_delete=models.DB_CASCADE)
+
+    class Street(Named):
+        district = models.ForeignKey(District, on_delete=models.DB_CASCADE)
+
+
+class Person(Named):
+    """Without a manager of the usual name."""
+
+    everyone = models.Manager()
