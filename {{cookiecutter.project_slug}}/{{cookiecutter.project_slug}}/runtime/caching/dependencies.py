@@ -124,6 +124,8 @@ def _is_plain(query: Query) -> bool:
 
 def _is_plain_condition(node: Any, base_table: str | None) -> bool:
     if isinstance(node, WhereNode):
+        if node.negated and (len(node.children) > 1 or isinstance(node.children[0], WhereNode)):
+            return False  # `dnfs` would take exponential time
         return all(_is_plain_condition(child, base_table) for child in node.children)
     if not isinstance(node, Lookup):
         return False
@@ -134,6 +136,8 @@ def _is_plain_condition(node: Any, base_table: str | None) -> bool:
         return False
     if isinstance(node, IsNull) and left.alias != base_table:
         return False  # an outer join is NULL where there is no row: any new row may change that
+    if getattr(left.target, "db_collation", None):
+        return False  # values that differ may be equal
     values = node.rhs if isinstance(node.rhs, list | tuple | set | frozenset) else [node.rhs]
     return not any(hasattr(value, "resolve_expression") for value in values)
 
@@ -158,9 +162,8 @@ def _tables_in_sql(queryset: Any) -> set[str]:
         sql, _ = queryset.query.chain().get_compiler(queryset.db).as_sql()
     except EmptyResultSet:  # it has no rows, whatever the tables hold
         return set()
-    return {quoted or plain for quoted, plain in re.findall(r'"([^"]+)"|(\w+)', sql)} & set(
-        _tables()
-    )
+    names = {(quoted or plain).lower() for quoted, plain in re.findall(r'"([^"]+)"|(\w+)', sql)}
+    return {table for table in _tables() if table.lower() in names}
 
 
 def _complete(conditions: Conditions) -> Conditions:
@@ -171,7 +174,7 @@ def _complete(conditions: Conditions) -> Conditions:
             continue
         for relative, shares_columns in _family(table):
             if shares_columns:
-                found.setdefault(relative, []).extend(conjunctions)
+                found.setdefault(relative, []).extend(map(as_stored, conjunctions))
             elif relative not in conditions:  # else the query has joined it, with its conditions
                 found[relative] = [{}]
     for table, conjunctions in list(found.items()):
@@ -182,23 +185,31 @@ def _complete(conditions: Conditions) -> Conditions:
     return found
 
 
+def as_stored(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values without classes of strings, such as enumerations, that print differently."""
+    return {
+        name: str.__str__(value) if isinstance(value, str) else value
+        for name, value in values.items()
+    }
+
+
 @cache
 def _family(table: str) -> list[tuple[str, bool]]:
     """Return the tables whose models write rows of a table, with whether they have its columns.
 
     Saving a child of multi-table inheritance writes its parents' rows, and only the child's signals
-    are sent. Saving a parent changes the fields that a child has inherited.
+    are sent. Saving a parent, or another of its children, changes what a child has inherited.
     """
     model = _tables().get(table)
     if model is None:
         return [(table, True)]
-    ancestors = [(parent._meta.db_table, False) for parent in model._meta.get_parent_list()]
-    descendants = [
-        (other._meta.db_table, True)
-        for other in _tables().values()
-        if model in other._meta.get_parent_list()
+    family = {model, *model._meta.get_parent_list()}
+    return [(table, True)] + [
+        (other_table, model in ancestors)
+        for other_table, other in _tables().items()
+        if other is not model
+        and not family.isdisjoint(ancestors := {other, *other._meta.get_parent_list()})
     ]
-    return [(table, True), *ancestors, *descendants]
 
 
 @cache

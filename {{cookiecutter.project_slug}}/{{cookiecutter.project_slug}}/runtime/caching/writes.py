@@ -15,7 +15,7 @@ from cacheops import invalidation, query
 from django.db.models import Model, QuerySet
 from django.db.models.sql import DeleteQuery, UpdateQuery
 
-from .dependencies import ANY_ROW, is_tracked
+from .dependencies import ANY_ROW, as_stored, is_tracked
 
 
 def _always(model: type[Model], arguments: dict[str, Any]) -> bool:
@@ -103,7 +103,7 @@ def get_obj_dict(model: type[Model], obj: Model) -> dict[str, Any]:
     It takes the place of `cacheops.invalidation.get_obj_dict`, which leaves out fields that are
     deferred or set to an expression. Whichever result depends on these is invalidated.
     """
-    values: dict[str, Any] = _cacheops_get_obj_dict(model, obj)
+    values: dict[str, Any] = as_stored(_cacheops_get_obj_dict(model, obj))
     is_complete = len(values) == len(invalidation.serializable_fields(model))
     return values if is_complete else {**values, **ANY_ROW}
 

@@ -1,8 +1,10 @@
 """Every change that a result depends on is seen, whatever the query and whatever the write."""
 
 import logging
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -26,7 +28,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
 from ...tests.shapes import models as shapes_models
-from ...tests.shapes.models import City, Person, Place, Restaurant
+from ...tests.shapes.models import Bar, City, Person, Place, Restaurant
 from .. import querysets
 from ..dependencies import Dependencies
 
@@ -101,6 +103,9 @@ QUERIES = {
     ).filter(member__isnull=False),
     "raw SQL": lambda user: Group.objects.filter(
         pk__in=RawSQL("SELECT group_id FROM users_user_groups", ())
+    ),
+    "raw SQL in upper case": lambda user: Group.objects.filter(
+        pk__in=RawSQL("SELECT GROUP_ID FROM USERS_USER_GROUPS", ())
     ),
     "extra": lambda user: Group.objects.extra(
         where=["id IN (SELECT group_id FROM users_user_groups)"]
@@ -302,6 +307,7 @@ def test_the_first_row_of_an_outer_join_is_seen(condition):
 
 places: Any = Place.objects
 restaurants: Any = Restaurant.objects
+bars: Any = Bar.objects
 PLACES = {
     "fetch": lambda: list(Place.objects.values_list("name", flat=True)),
     "get": lambda: Place.objects.get().name,
@@ -473,3 +479,35 @@ def test_a_save_of_fields_that_no_condition_names_leaves_the_results_of_others(
 
     with django_assert_num_queries(0):
         User.objects.get(pk=user.pk)
+
+
+class Name(str, Enum):  # noqa: UP042 - a StrEnum prints as its value
+    LOUVRE = "Louvre"
+
+
+@pytest.mark.parametrize("asked", ["Louvre", Name.LOUVRE])
+@pytest.mark.parametrize("written", ["Louvre", Name.LOUVRE])
+def test_an_enumeration_of_strings_is_its_value(asked, written):
+    assert list(Place.objects.filter(name=asked)) == []
+    place = Place.objects.create(name=written)
+    assert list(Place.objects.filter(name=asked)) == [place]
+
+
+def test_excluding_several_lists_takes_no_time():
+    """It is 20 conditions of two values each, and 2 to the power of 20 of their opposites."""
+    found = Place.objects.exclude(name__in=["a", "b", "c", "d"], visits__in=[1, 2, 3, 4, 5])
+    started = time.process_time()
+    assert Dependencies.of([found]).conditions["shapes_place"] == [{}]
+    assert time.process_time() - started < 0.5
+
+
+def test_a_row_that_two_children_share_is_seen():
+    restaurant = Restaurant.objects.create(name="Old")
+    Bar(place_ptr_id=restaurant.pk, name="Old").save()
+
+    def name():
+        return cached_as(Bar)(lambda: bars.nocache().get().name)()
+
+    assert Bar.objects.get().name == name() == "Old"
+    save(restaurant, name="New")
+    assert Bar.objects.get().name == name() == "New"

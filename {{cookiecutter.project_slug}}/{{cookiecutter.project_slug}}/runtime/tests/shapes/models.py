@@ -39,6 +39,10 @@ if hasattr(models, "DB_CASCADE"):  # Django 6.1
         district = models.ForeignKey(District, on_delete=models.DB_CASCADE)
 
 
+class Bar(Place):
+    """Another child, which may share its parent's row with a restaurant."""
+
+
 class Person(Named):
     """Without a manager of the usual name."""
 
