@@ -64,6 +64,7 @@ def is_keepable(response: HttpResponseBase, vary: set[str]) -> bool:
     return (
         varies <= vary
         and "Content-Encoding" not in response
+        and "Set-Cookie" not in response  # as a header, which is not among `response.cookies`
         and "no-store" not in control
         and ("private" not in control or "cookie" in vary)
     )

@@ -17,7 +17,7 @@ from django.apps import apps
 from django.core.exceptions import EmptyResultSet, ImproperlyConfigured
 from django.db.models import ForeignKey, Model, QuerySet
 from django.db.models.expressions import Col
-from django.db.models.lookups import Lookup, Transform
+from django.db.models.lookups import IsNull, Lookup, Transform
 from django.db.models.signals import class_prepared
 from django.db.models.sql import Query
 from django.db.models.sql.where import WhereNode
@@ -105,27 +105,28 @@ def conditions_of(queryset: Any) -> Conditions:
     if not _is_plain(query):
         # Conditions of a subquery would have to be told from those of the query around it.
         return _complete({table: [{}] for table in _tables_in_sql(queryset)})
-    conditions = dnfs(queryset)
+    compiler = query.chain().get_compiler(queryset.db)
     if query.select_related or not _is_ordered_by_columns(query):
-        # Compiling the query adds these joins.
-        conditions |= {table: [{}] for table in _tables_in_sql(queryset) - conditions.keys()}
-    return _complete(conditions)
+        compiler.pre_sql_setup()  # adds the joins of these, also to a table that is there already
+    return _complete(dnfs(compiler))
 
 
 def _is_plain(query: Query) -> bool:
     """Return whether no subquery and no raw SQL can be in a query: what is unknown is not plain."""
     return (
-        not (query.annotations or query.combined_queries)
+        not (query.annotations or query.combined_queries or query.distinct_fields)
         and not (query.extra or query.extra_tables or query.extra_order_by)
         and not any(getattr(join, "filtered_relation", None) for join in query.alias_map.values())
         and all(isinstance(item, str) for item in query.order_by)
-        and _is_plain_condition(query.where)
+        and _is_plain_condition(query.where, next(iter(query.alias_map), None))
     )
 
 
-def _is_plain_condition(node: Any) -> bool:
+def _is_plain_condition(node: Any, base_table: str | None) -> bool:
     if isinstance(node, WhereNode):
-        return all(map(_is_plain_condition, node.children))
+        if node.negated and (len(node.children) > 1 or isinstance(node.children[0], WhereNode)):
+            return False  # `dnfs` would take exponential time
+        return all(_is_plain_condition(child, base_table) for child in node.children)
     if not isinstance(node, Lookup):
         return False
     left = node.lhs
@@ -133,13 +134,17 @@ def _is_plain_condition(node: Any) -> bool:
         left = left.lhs
     if not isinstance(left, Col):
         return False
+    if isinstance(node, IsNull) and left.alias != base_table:
+        return False  # an outer join is NULL where there is no row: any new row may change that
+    if getattr(left.target, "db_collation", None):
+        return False  # values that differ may be equal
     values = node.rhs if isinstance(node.rhs, list | tuple | set | frozenset) else [node.rhs]
     return not any(hasattr(value, "resolve_expression") for value in values)
 
 
 def _is_ordered_by_columns(query: Query) -> bool:
     defaults = query.get_meta().ordering if query.default_ordering else ()
-    return not query.distinct_fields and all(
+    return all(
         isinstance(name, str) and name.lstrip("-+") in _columns(query.model)
         for name in query.order_by or defaults or ()
     )
@@ -157,9 +162,8 @@ def _tables_in_sql(queryset: Any) -> set[str]:
         sql, _ = queryset.query.chain().get_compiler(queryset.db).as_sql()
     except EmptyResultSet:  # it has no rows, whatever the tables hold
         return set()
-    return {quoted or plain for quoted, plain in re.findall(r'"([^"]+)"|(\w+)', sql)} & set(
-        _tables()
-    )
+    names = {(quoted or plain).lower() for quoted, plain in re.findall(r'"([^"]+)"|(\w+)', sql)}
+    return {table for table in _tables() if table.lower() in names}
 
 
 def _complete(conditions: Conditions) -> Conditions:
@@ -170,7 +174,7 @@ def _complete(conditions: Conditions) -> Conditions:
             continue
         for relative, shares_columns in _family(table):
             if shares_columns:
-                found.setdefault(relative, []).extend(conjunctions)
+                found.setdefault(relative, []).extend(map(as_stored, conjunctions))
             elif relative not in conditions:  # else the query has joined it, with its conditions
                 found[relative] = [{}]
     for table, conjunctions in list(found.items()):
@@ -181,23 +185,31 @@ def _complete(conditions: Conditions) -> Conditions:
     return found
 
 
+def as_stored(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values without classes of strings, such as enumerations, that print differently."""
+    return {
+        name: str.__str__(value) if isinstance(value, str) else value
+        for name, value in values.items()
+    }
+
+
 @cache
 def _family(table: str) -> list[tuple[str, bool]]:
     """Return the tables whose models write rows of a table, with whether they have its columns.
 
     Saving a child of multi-table inheritance writes its parents' rows, and only the child's signals
-    are sent. Saving a parent changes the fields that a child has inherited.
+    are sent. Saving a parent, or another of its children, changes what a child has inherited.
     """
     model = _tables().get(table)
     if model is None:
         return [(table, True)]
-    ancestors = [(parent._meta.db_table, False) for parent in model._meta.get_parent_list()]
-    descendants = [
-        (other._meta.db_table, True)
-        for other in _tables().values()
-        if model in other._meta.get_parent_list()
+    family = {model, *model._meta.get_parent_list()}
+    return [(table, True)] + [
+        (other_table, model in ancestors)
+        for other_table, other in _tables().items()
+        if other is not model
+        and not family.isdisjoint(ancestors := {other, *other._meta.get_parent_list()})
     ]
-    return [(table, True), *ancestors, *descendants]
 
 
 @cache

@@ -19,10 +19,11 @@ def is_sql_dirty(sql: object) -> bool:
 
 
 def install() -> None:
-    """Replace cacheops' functions; called once, when Django's applications are ready."""
+    """Replace cacheops' functions; called once, before cacheops installs its methods."""
     _query.dnfs = conditions_of
     _query.getting = querysets.getting
     _query.cache_thing = querysets.cache_thing
+    _query.ManagerMixin._pre_save = writes.remember_old_row
     invalidation.get_obj_dict = writes.get_obj_dict
     _transaction.is_sql_dirty = is_sql_dirty
     writes.watch_writes()

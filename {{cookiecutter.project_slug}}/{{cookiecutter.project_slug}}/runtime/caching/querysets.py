@@ -56,9 +56,11 @@ def getting(
         if loaded is None:
             slot.prepare()
     except redis.RedisError:
+        slot.release()
         yield None
         return
     if loaded is not None:
+        slot.release()
         yield loaded
         return
     slots = _local.__dict__.setdefault("slots", {})

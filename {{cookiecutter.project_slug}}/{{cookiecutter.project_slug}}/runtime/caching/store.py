@@ -8,7 +8,6 @@ A result is stored only if no stamp has changed since before it was computed.
 """
 
 import json
-import random
 import time
 import uuid
 from collections.abc import Callable
@@ -245,7 +244,7 @@ class Slot:
                     json.dumps(dnfs_to_schemes(self._conditions)),
                     json.dumps(self._invalidators),
                     timeout,
-                    random.random(),  # noqa: S311 - a new stamp has to differ from the one before
+                    uuid.uuid4().hex,  # a new stamp, unlike any before whatever seeds `random`
                     expected,
                 ],
             )

@@ -1,8 +1,9 @@
 """Writes that send no signal, or one that does not say all: cacheops is told of them here.
 
-These are `update()`, `bulk_update()`, fields that a deletion sets to NULL, upserts, and rows of the
-tables that many-to-many relations create, however they are written. They invalidate every result
-that depends on the table. `cacheops.no_invalidation` suppresses it.
+These are `update()`, `bulk_update()`, fields that a deletion sets to NULL, upserts, deletions and
+saves of some fields, whose instances may differ from their rows, what the database deletes by
+itself, and rows of the tables that many-to-many relations create, however they are written. They
+invalidate every result that depends on the table. `cacheops.no_invalidation` suppresses it.
 """
 
 import inspect
@@ -10,19 +11,23 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from cacheops import invalidation
+from cacheops import invalidation, query
 from django.db.models import Model, QuerySet
 from django.db.models.sql import DeleteQuery, UpdateQuery
 
-from .dependencies import ANY_ROW, is_tracked
+from .dependencies import ANY_ROW, as_stored, is_tracked
 
 
 def _always(model: type[Model], arguments: dict[str, Any]) -> bool:
     return True
 
 
-def _without_signals(model: type[Model], arguments: dict[str, Any]) -> bool:
-    return bool(model._meta.auto_created)
+def _in_part(model: type[Model], arguments: dict[str, Any]) -> bool:
+    """Return whether a row is written of whose other values the instance may have old ones."""
+    written = {field for field, *_ in arguments["values"]}
+    others = {field for field in model._meta.local_concrete_fields if not field.primary_key}
+    matters = invalidation.serializable_fields(model)
+    return bool(model._meta.auto_created or (written & matters and (others - written) & matters))
 
 
 def _without_old_row(model: type[Model], arguments: dict[str, Any]) -> bool:
@@ -30,14 +35,14 @@ def _without_old_row(model: type[Model], arguments: dict[str, Any]) -> bool:
 
 
 # The methods through which Django's ORM writes, and when signals do not cover one. Inserts and
-# updates of single objects, and deletions, have signals unless the table is a relation's.
+# updates of single objects have signals unless the table is a relation's.
 _METHODS: list[tuple[type, str, Callable[[type[Model], dict[str, Any]], bool]]] = [
     (QuerySet, "update", _always),
     (QuerySet, "_raw_delete", _always),
     (QuerySet, "_insert", _without_old_row),
-    (QuerySet, "_update", _without_signals),
+    (QuerySet, "_update", _in_part),
     (UpdateQuery, "update_batch", _always),
-    (DeleteQuery, "delete_batch", _without_signals),
+    (DeleteQuery, "delete_batch", _always),
 ]
 
 
@@ -56,11 +61,30 @@ def _watched(
     def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = write(self, *args, **kwargs)
         arguments = signature.bind(self, *args, **kwargs).arguments
-        if is_unsignalled(self.model, arguments) and is_tracked(self.model):
-            invalidate_table(self.model, arguments.get("using") or self.db)
+        if is_unsignalled(self.model, arguments):
+            changed = [self.model]
+            if "delete" in write.__name__:
+                changed += _changed_by_database(self.model)
+            for model in filter(is_tracked, changed):
+                invalidate_table(model, arguments.get("using") or self.db)
         return result
 
     return watched
+
+
+def _changed_by_database(model: type[Model]) -> list[type[Model]]:
+    """Return the models of which the database itself deletes or changes rows with a model's.
+
+    That is `DB_CASCADE` and the like of Django 6.1.
+    """
+    found: list[Any] = [model]
+    for changed in found:
+        found += {
+            relation.related_model
+            for relation in changed._meta.get_fields(include_hidden=True)
+            if hasattr(getattr(relation, "on_delete", None), "on_delete_sql")
+        } - {*found}
+    return found[1:]
 
 
 def invalidate_table(model: type[Model], using: str) -> None:
@@ -79,9 +103,27 @@ def get_obj_dict(model: type[Model], obj: Model) -> dict[str, Any]:
     It takes the place of `cacheops.invalidation.get_obj_dict`, which leaves out fields that are
     deferred or set to an expression. Whichever result depends on these is invalidated.
     """
-    values: dict[str, Any] = _cacheops_get_obj_dict(model, obj)
+    values: dict[str, Any] = as_stored(_cacheops_get_obj_dict(model, obj))
     is_complete = len(values) == len(invalidation.serializable_fields(model))
     return values if is_complete else {**values, **ANY_ROW}
 
 
 _cacheops_get_obj_dict = invalidation.get_obj_dict
+
+
+@invalidation.skip_on_no_invalidation
+def remember_old_row(
+    manager: Any, sender: type[Model], instance: Model, using: str, raw: bool = False, **kwargs: Any
+) -> None:
+    """Load the row that a save is about to change, for the results that depend on its values.
+
+    It takes the place of cacheops' `ManagerMixin._pre_save`, which asks the manager `objects`, that
+    may not exist or hide the row, and does not ask for an instance that was created with its key.
+    """
+    is_new = instance._state.adding and instance._meta.pk.has_default() and not raw
+    if instance.pk is None or is_new:
+        return
+    old_rows: Any = query._old_objs.__dict__
+    rows: Any = sender._base_manager.using(using).filter(pk=instance.pk)
+    for row in rows.nocache():
+        old_rows[sender, instance.pk] = row

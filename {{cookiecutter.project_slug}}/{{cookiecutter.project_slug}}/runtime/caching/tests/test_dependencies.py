@@ -1,8 +1,10 @@
 """Every change that a result depends on is seen, whatever the query and whatever the write."""
 
 import logging
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -25,13 +27,15 @@ from django.db.models import (
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
-from ...tests.shapes.models import City, Place, Region, Restaurant
+from ...tests.shapes import models as shapes_models
+from ...tests.shapes.models import Bar, City, Person, Place, Region, Restaurant
 from .. import querysets
 from ..dependencies import Dependencies
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 User = get_user_model()
 Membership: Any = User.groups.through
+shapes: Any = shapes_models  # some of which depend on Django's version
 groups: Any = Group.objects  # which cacheops gives methods
 
 
@@ -107,6 +111,9 @@ QUERIES = {
     ).values_list("member"),
     "raw SQL": lambda user: Group.objects.filter(
         pk__in=RawSQL("SELECT group_id FROM users_user_groups", ())
+    ),
+    "raw SQL in upper case": lambda user: Group.objects.filter(
+        pk__in=RawSQL("SELECT GROUP_ID FROM USERS_USER_GROUPS", ())
     ),
     "extra": lambda user: Group.objects.extra(
         where=["id IN (SELECT group_id FROM users_user_groups)"]
@@ -285,8 +292,41 @@ def test_joins_that_only_compiling_adds_are_dependencies():
     assert "shapes_city" in Dependencies.of([Place.objects.order_by("city__name")]).conditions
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        lambda: City.objects.filter(name="a").select_related("capital"),
+        lambda: City.objects.filter(name="a").order_by("capital__name"),
+    ],
+    ids=["select_related", "order_by"],
+)
+def test_a_row_that_a_join_to_the_same_table_finds_is_seen(query):
+    capitals = [City.objects.create(name="Paris"), City.objects.create(name="Rome")]
+    for capital in capitals:
+        City.objects.create(name="a", capital=capital)
+
+    def found():
+        return [city.capital.name for city in query()]
+
+    assert found() == found() == ["Paris", "Rome"]
+    save(capitals[0], name="Zagreb")
+    assert sorted(found()) == ["Rome", "Zagreb"]
+    assert found() == [city.capital.name for city in query().nocache()]
+
+
+@pytest.mark.parametrize("condition", [Q(place=None), Q(place__name="") | Q(place__name=None)])
+def test_the_first_row_of_an_outer_join_is_seen(condition):
+    city = City.objects.create(name="Paris")
+    assert list(City.objects.filter(condition)) == [city]
+
+    Place.objects.create(name="Louvre", city=city)
+
+    assert list(City.objects.filter(condition)) == []
+
+
 places: Any = Place.objects
 restaurants: Any = Restaurant.objects
+bars: Any = Bar.objects
 PLACES = {
     "fetch": lambda: list(Place.objects.values_list("name", flat=True)),
     "get": lambda: Place.objects.get().name,
@@ -400,3 +440,105 @@ def test_the_deletion_of_a_row_that_was_loaded_in_part_is_seen():
     Place.objects.only("pk").get().delete()
 
     assert list(Place.objects.filter(name="Louvre")) == []
+
+
+def rows_by_values(rows):
+    return [
+        list(rows.filter(**values).values_list("pk", flat=True))
+        for name in ("Old", "New", "Newer")
+        for values in ({"name": name}, {"name": name, "visits": 1})
+    ]
+
+
+STALE = {
+    "save of a field": lambda place: save(place, ["visits"], visits=1),
+    "save of all fields": lambda place: save(place, visits=1),
+    "save by key": lambda place: save(Place(pk=place.pk, name="Newer", visits=1)),
+}
+
+
+@pytest.mark.parametrize("write", STALE.values(), ids=STALE)
+def test_a_save_of_an_instance_that_differs_from_its_row_is_seen(write):
+    place = Place.objects.create(name="Old")
+    save(places.nocache().get(), name="New")
+    before = rows_by_values(Place.objects.all())
+
+    write(place)
+
+    assert rows_by_values(Place.objects.all()) == rows_by_values(places.nocache()) != before
+
+
+@pytest.mark.parametrize("instance", [lambda place: place, lambda place: Place(pk=place.pk)])
+def test_a_deletion_by_an_instance_that_differs_from_its_row_is_seen(instance):
+    place = Place.objects.create(name="Old")
+    save(places.nocache().get(), name="New")
+    assert list(Place.objects.filter(name="New")) == [place]
+
+    instance(place).delete()
+
+    assert list(Place.objects.filter(name="New")) == []
+
+
+@pytest.mark.skipif(not hasattr(shapes, "Street"), reason="needs DB_CASCADE of Django 6.1")
+def test_rows_that_the_database_deletes_by_itself_are_seen():
+    city = City.objects.create(name="Paris")
+    district = shapes.District.objects.create(name="Marais", city=city)
+    street = shapes.Street.objects.create(name="Rivoli", district=district)
+    assert list(shapes.Street.objects.filter(name="Rivoli")) == [street]
+
+    city.delete()
+
+    assert list(shapes.Street.objects.filter(name="Rivoli")) == []
+
+
+def test_a_change_of_a_row_that_objects_hides_is_seen():
+    person = Person.everyone.create(name="ada")
+    assert list(Person.everyone.filter(name="ada")) == [person]
+
+    save(person, name="grace")
+
+    assert list(Person.everyone.filter(name="ada")) == []
+
+
+def test_a_save_of_fields_that_no_condition_names_leaves_the_results_of_others(
+    user, django_assert_num_queries
+):
+    other = User.objects.create_user("grace")
+    User.objects.get(pk=user.pk)
+
+    save(other, ["last_login"], last_login=datetime.now(UTC))
+
+    with django_assert_num_queries(0):
+        User.objects.get(pk=user.pk)
+
+
+class Name(str, Enum):  # noqa: UP042 - a StrEnum prints as its value
+    LOUVRE = "Louvre"
+
+
+@pytest.mark.parametrize("asked", ["Louvre", Name.LOUVRE])
+@pytest.mark.parametrize("written", ["Louvre", Name.LOUVRE])
+def test_an_enumeration_of_strings_is_its_value(asked, written):
+    assert list(Place.objects.filter(name=asked)) == []
+    place = Place.objects.create(name=written)
+    assert list(Place.objects.filter(name=asked)) == [place]
+
+
+def test_excluding_several_lists_takes_no_time():
+    """It is 20 conditions of two values each, and 2 to the power of 20 of their opposites."""
+    found = Place.objects.exclude(name__in=["a", "b", "c", "d"], visits__in=[1, 2, 3, 4, 5])
+    started = time.process_time()
+    assert Dependencies.of([found]).conditions["shapes_place"] == [{}]
+    assert time.process_time() - started < 0.5
+
+
+def test_a_row_that_two_children_share_is_seen():
+    restaurant = Restaurant.objects.create(name="Old")
+    Bar(place_ptr_id=restaurant.pk, name="Old").save()
+
+    def name():
+        return cached_as(Bar)(lambda: bars.nocache().get().name)()
+
+    assert Bar.objects.get().name == name() == "Old"
+    save(restaurant, name="New")
+    assert Bar.objects.get().name == name() == "New"

@@ -105,7 +105,7 @@ def is_hit(url, **headers):
 
 @pytest.mark.parametrize(
     "header",
-    ["Cache-Control/no-store", "Vary/X-Other", "Vary/*", "Content-Encoding/gzip"],
+    ["Cache-Control/no-store", "Vary/X-Other", "Vary/*", "Content-Encoding/gzip", "Set-Cookie/a=b"],
 )
 @pytest.mark.parametrize("view", ["varying", "for-all"])
 def test_varying_on_something_leaves_the_rules_of_headers_in_force(view, header):

@@ -1,5 +1,6 @@
 """Nothing is stored that a change has overtaken while it was read or computed."""
 
+import random
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from django.db.models import Count, Exists, OuterRef
 from django.db.models.sql.compiler import SQLCompiler
 
 from ...tests.shapes.models import City, Place, Restaurant
+from ..store import Slot
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 
@@ -65,10 +67,13 @@ READS = {
 }
 
 
-def rename():
-    place = places.nocache().get()
-    place.name = "New"
+def save_as(place, name):
+    place.name = name
     place.save()
+
+
+def rename():
+    save_as(places.nocache().get(), "New")
 
 
 @pytest.mark.parametrize("write", [rename, lambda: Place.objects.update(name="New")])
@@ -104,6 +109,37 @@ def test_stamps_that_are_evicted_while_a_row_is_read_keep_it_from_being_stored(
     read()
     with django_assert_num_queries(1):
         read()
+
+
+def test_a_lock_is_released_when_another_reader_has_finished(monkeypatch, elsewhere):
+    Place.objects.create(name="Old")
+    read, claim, others = READS["locked fetch"], Slot.claim, [lambda: READS["locked fetch"]()]
+
+    def claim_late(slot):
+        if others:
+            elsewhere(others.pop())
+        return claim(slot)
+
+    monkeypatch.setattr(Slot, "claim", claim_late)
+    read()
+    assert not list(redis_client.plain.scan_iter("tests:*:lock"))
+
+
+def test_a_stamp_never_returns_whatever_seeds_random():
+    def drop_stamps():
+        for key in redis_client.plain.scan_iter("*:conj:*"):
+            redis_client.plain.delete(key)
+
+    place = Place.objects.create(name="Old")
+    random.seed(1)
+    drop_stamps()
+    assert Place.objects.get().name == "Old"
+    save_as(place, "New")
+    random.seed(1)
+    drop_stamps()
+    cached_as(Place)(lambda: None)()
+
+    assert Place.objects.get().name == "New"
 
 
 def test_a_snapshot_s_rows_are_not_stored(monkeypatch, django_assert_num_queries):

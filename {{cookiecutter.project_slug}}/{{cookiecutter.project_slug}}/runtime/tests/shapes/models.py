@@ -21,7 +21,7 @@ def empty(collector: Any, field: Any, objects: Any, using: str) -> None:
 
 
 class City(Named):
-    pass
+    capital = models.ForeignKey("self", null=True, on_delete=models.SET_NULL)
 
 
 class Region(Named):
@@ -40,3 +40,22 @@ class Restaurant(Place):
     """A child of multi-table inheritance."""
 
     stars = models.IntegerField(default=0)
+
+
+if hasattr(models, "DB_CASCADE"):  # Django 6.1
+
+    class District(Named):
+        city = models.ForeignKey(City, on_delete=models.DB_CASCADE)
+
+    class Street(Named):
+        district = models.ForeignKey(District, on_delete=models.DB_CASCADE)
+
+
+class Bar(Place):
+    """Another child, which may share its parent's row with a restaurant."""
+
+
+class Person(Named):
+    """Without a manager of the usual name."""
+
+    everyone = models.Manager()
