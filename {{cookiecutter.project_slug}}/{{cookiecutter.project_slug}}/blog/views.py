@@ -22,7 +22,8 @@ from .serializers import AuthorSerializer, BlogSerializer
         parameters=[
             OpenApiParameter("author", OpenApiTypes.INT, description="Only this author's blogs.")
         ]
-    )
+    ),
+    post=extend_schema(description="Create a blog."),
 )
 class BlogApiView(generics.ListCreateAPIView[Blog]):
     """The newest blogs first; `?author=1` for one author's."""
@@ -49,6 +50,11 @@ class BlogApiView(generics.ListCreateAPIView[Blog]):
         log_event("blog_created", {"id": blog.pk, "author": blog.author_id})
 
 
+@extend_schema_view(
+    put=extend_schema(description="Replace a blog."),
+    patch=extend_schema(description="Change fields of a blog."),
+    delete=extend_schema(description="Delete a blog."),
+)
 class BlogDetailApiView(generics.RetrieveUpdateDestroyAPIView[Blog]):
     """One blog."""
 
@@ -62,6 +68,7 @@ class BlogDetailApiView(generics.RetrieveUpdateDestroyAPIView[Blog]):
         return super().retrieve(request, *args, **kwargs)
 
 
+@extend_schema_view(post=extend_schema(description="Create an author."))
 class AuthorApiView(generics.ListCreateAPIView[Author]):
     """All authors by name."""
 
@@ -75,8 +82,13 @@ class AuthorApiView(generics.ListCreateAPIView[Author]):
         return super().list(request, *args, **kwargs)
 
 
+@extend_schema_view(
+    put=extend_schema(description="Replace an author."),
+    patch=extend_schema(description="Change fields of an author."),
+    delete=extend_schema(description="Delete an author, and the author's blogs."),
+)
 class AuthorDetailApiView(generics.RetrieveUpdateDestroyAPIView[Author]):
-    """One author; deleting an author deletes the blogs too."""
+    """One author."""
 
     queryset = Author.objects.all()
     serializer_class = AuthorSerializer
