@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import generics
 from rest_framework.exceptions import ValidationError
@@ -16,11 +15,17 @@ from ..runtime.throttling.throttles import ScopedRateThrottle
 from .models import Author, Blog
 from .serializers import AuthorSerializer, BlogSerializer
 
+MAX_ID = 10**18 - 1  # within a BigAutoField
+
 
 @extend_schema_view(
     get=extend_schema(
         parameters=[
-            OpenApiParameter("author", OpenApiTypes.INT, description="Only this author's blogs.")
+            OpenApiParameter(
+                "author",
+                {"type": "integer", "minimum": 0, "maximum": MAX_ID},
+                description="Only this author's blogs.",
+            )
         ]
     ),
     post=extend_schema(description="Create a blog."),
@@ -37,7 +42,7 @@ class BlogApiView(generics.ListCreateAPIView[Blog]):
         author = self.request.query_params.get("author")
         if author is None:
             return blogs
-        if not (author.isascii() and author.isdigit() and len(author) < 19):
+        if not (author.isascii() and author.isdigit() and len(author) <= len(str(MAX_ID))):
             raise ValidationError({"author": f"{author!r} is not the id of an author."})
         return blogs.filter(author_id=int(author))
 

@@ -5,17 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import IO, Any
 
-from django.conf import settings
-from rest_framework import parsers, status
-from rest_framework.exceptions import APIException, ParseError
-
-
-class ContentTooLargeError(APIException):
-    """The body has more bytes than DATA_UPLOAD_MAX_MEMORY_SIZE, as Django rejects of forms."""
-
-    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_detail = "The request body is too large."
-    default_code = "content_too_large"
+from rest_framework import parsers
+from rest_framework.exceptions import ParseError
 
 
 class JSONParser(parsers.JSONParser):
@@ -31,17 +22,9 @@ class JSONParser(parsers.JSONParser):
 
         Raises:
             rest_framework.exceptions.ParseError: it is not JSON, or no JSON for this service.
-            ContentTooLargeError: it is longer than DATA_UPLOAD_MAX_MEMORY_SIZE.
         """
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         try:
-            body = stream.read() if limit is None else stream.read(limit + 1)
-        except OSError as error:  # the client has gone, or its chunks are malformed
-            raise ParseError("The request body is incomplete.") from error
-        if limit is not None and len(body) > limit:
-            raise ContentTooLargeError
-        try:
-            return json.loads(body, parse_constant=_finite, parse_float=_finite)
+            return json.loads(stream.read(), parse_constant=_finite, parse_float=_finite)
         except (ValueError, RecursionError) as error:
             raise ParseError(f"JSON parse error - {error}") from error
 

@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """Return the response to an exception of a REST framework view; None makes it a 500."""
+    if isinstance(exc, UnreadablePostError):  # the client has gone, or its chunks are malformed
+        exc = exceptions.ParseError("The request body is incomplete.")
     response = rest_exception_handler(exc, context)
     if response is None:
         return None

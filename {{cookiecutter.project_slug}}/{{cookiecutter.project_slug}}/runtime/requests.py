@@ -14,7 +14,7 @@ from django.utils.http import parse_header_parameters
 # These decode any bytes, at worst to replacement characters. Others raise: rot13, idna, undefined.
 _CHARSETS = {"ascii", "cp1252", "iso8859-1", "utf-8"}
 # Where Django and psycopg convert values for the database.
-_CONVERTERS = ("django.db.models.fields", "django.db.backends.", "psycopg.")
+_CONVERTERS = ("django.db.models.fields", "django.db.backends.", "psycopg")
 
 
 class WSGIRequest(wsgi.WSGIRequest):

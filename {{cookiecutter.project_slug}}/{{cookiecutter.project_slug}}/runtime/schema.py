@@ -24,7 +24,6 @@ DESCRIPTIONS = {
     "403": "The caller lacks the permission, or the CSRF token is missing.",
     "404": "There is no such resource, or no such page of it.",
     "406": "No media type that the client accepts is available.",
-    "413": "The body is too large.",
     "415": "The body has a media type that the operation does not take.",
     "429": "The caller has exceeded a limit.",
     "503": "The service cannot count the request now, and rejects what it cannot count.",
@@ -129,7 +128,7 @@ class AutoSchema(openapi.AutoSchema):
             yield "404"
         yield "406"
         if has_body:
-            yield from ("413", "415")
+            yield "415"
         if self._is_throttled():
             yield from ("429", "503")
 

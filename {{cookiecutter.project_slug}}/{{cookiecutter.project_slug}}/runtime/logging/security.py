@@ -15,7 +15,7 @@ class ClientErrorHandler(logging.Handler):
         """Change the record, and pass it on."""
         if record.levelno > logging.WARNING:
             record.levelno, record.levelname = logging.WARNING, "WARNING"
-        record.msg, record.args = record.getMessage()[:MAX_LENGTH], ()
+        record.msg, record.args = " ".join(record.getMessage().split())[:MAX_LENGTH], ()
         record.exc_info = record.exc_text = record.stack_info = None
         root = logging.getLogger()
         if root.isEnabledFor(record.levelno):
