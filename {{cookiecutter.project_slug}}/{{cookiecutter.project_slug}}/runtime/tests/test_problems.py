@@ -1,4 +1,3 @@
-import json
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from .. import problems
 from ..throttling.throttles import ScopedRateThrottle
 
 PROBLEM = {"Accept": "application/problem+json, */*;q=0.5"}
-BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
 class Limited(APIView):
@@ -221,42 +219,6 @@ def test_a_page_that_fails_is_logged(client, caplog):
 
     assert response.status_code == 404
     assert "The page for status 404 failed" in caplog.messages
-
-
-class TestWithDebug:
-    @pytest.fixture(autouse=True)
-    def _debug(self, settings):
-        settings.DEBUG = True
-
-    @pytest.mark.parametrize(
-        ("url", "host", "status"),
-        [
-            ("/api/nothing/", "testserver", 404),
-            ("/api/broken/", "testserver", 500),
-            ("/api/invalid/", "evil.example", 400),
-        ],
-    )
-    def test_clients_have_json_and_browsers_the_debug_page(self, client, url, host, status):
-        client.raise_request_exception = False
-
-        response = client.get(url, HTTP_HOST=host)
-        page = client.get(url, HTTP_HOST=host, headers=BROWSER)
-
-        assert response.status_code == page.status_code == status
-        assert response.headers["Content-Type"] == "application/json"
-        assert int(response.headers["Content-Length"]) == len(response.content)
-        assert list(json.loads(response.content)) == ["detail"]
-        assert page.headers["Content-Type"].startswith("text/html")
-        assert b"DEBUG = True" in page.content
-
-    def test_a_failure_is_logged_once(self, client, caplog):
-        client.raise_request_exception = False
-
-        client.get("/api/broken/")
-
-        records = [record for record in caplog.records if record.levelname == "ERROR"]
-        assert len(records) == 1
-        assert records[0].exc_info
 
 
 def test_a_failure_is_logged_once_with_its_stack(client, caplog):
