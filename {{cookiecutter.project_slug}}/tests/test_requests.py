@@ -16,7 +16,7 @@ from {{ cookiecutter.project_slug }}.runtime.views import all_views
 from {{ cookiecutter.project_slug }}.wsgi import application
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "NEW"]
-VALUES = ["\0", "a\0b", "9" * 20, "-1", "x", "\N{ARABIC-INDIC DIGIT THREE}", "[", "a" * 3000]
+VALUES = ["\0", "9" * 20, "-1", "x", "\N{ARABIC-INDIC DIGIT THREE}"]
 # Parameters of the API and of the admin's lists, forms and autocompletion.
 PARAMETERS = [
     *["author", "page", "format", "q", "p", "o", "e", "_popup", "_to_field", "term", "app_label"],
