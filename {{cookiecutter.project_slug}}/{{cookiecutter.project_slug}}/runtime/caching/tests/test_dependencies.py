@@ -479,16 +479,17 @@ def test_a_deletion_by_an_instance_that_differs_from_its_row_is_seen(instance):
     assert list(Place.objects.filter(name="New")) == []
 
 
-@pytest.mark.skipif(not hasattr(shapes, "Street"), reason="needs DB_CASCADE of Django 6.1")
-def test_rows_that_the_database_deletes_by_itself_are_seen():
-    city = City.objects.create(name="Paris")
-    district = shapes.District.objects.create(name="Marais", city=city)
-    street = shapes.Street.objects.create(name="Rivoli", district=district)
-    assert list(shapes.Street.objects.filter(name="Rivoli")) == [street]
+if hasattr(shapes, "Street"):  # DB_CASCADE of Django 6.1
 
-    city.delete()
+    def test_rows_that_the_database_deletes_by_itself_are_seen():
+        city = City.objects.create(name="Paris")
+        district = shapes.District.objects.create(name="Marais", city=city)
+        street = shapes.Street.objects.create(name="Rivoli", district=district)
+        assert list(shapes.Street.objects.filter(name="Rivoli")) == [street]
 
-    assert list(shapes.Street.objects.filter(name="Rivoli")) == []
+        city.delete()
+
+        assert list(shapes.Street.objects.filter(name="Rivoli")) == []
 
 
 def test_a_change_of_a_row_that_objects_hides_is_seen():
