@@ -104,6 +104,9 @@ THROTTLING_HEADERS = env.str(
 )
 THROTTLING_EXEMPT_NETWORKS = env.items("THROTTLING_EXEMPT_NETWORKS", parse_network)
 
+# Errors as application/problem+json to all clients of the API, not only to those that accept it.
+API_PROBLEM_DETAILS = env.bool("API_PROBLEM_DETAILS", False)
+
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO", validate=_log_level)
 LOG_FORMAT = env.str("LOG_FORMAT", "json", validate=validate.OneOf(["json", "console"]))
 # The names that a log service expects: gcp, datadog, ecs, or pairs such as timestamp=time,uid=user.
@@ -167,13 +170,15 @@ MIDDLEWARE = [
     # The outermost, so that every answer and every log line has the request's id.
     "{{ cookiecutter.project_slug }}.runtime.logging.middleware.RequestContextMiddleware",
     "{{ cookiecutter.project_slug }}.runtime.metrics.MetricsMiddleware",
+    # For development only; it removes itself otherwise.
+    "{{ cookiecutter.project_slug }}.runtime.problems.DebugPageMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "csp.middleware.CSPMiddleware",
     "{{ cookiecutter.project_slug }}.runtime.throttling.headers.ThrottlingMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "{{ cookiecutter.project_slug }}.runtime.requests.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -254,6 +259,8 @@ CACHEOPS = {
 
 # --- The API ----------------------------------------------------------------------------------
 
+# Errors of all paths under it are JSON.
+API_PREFIX = "/api/"
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "{{ cookiecutter.project_slug }}.users.authentication.TokenAuthentication",
@@ -268,7 +275,9 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
     "PAGE_SIZE": 20,
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": f"{__package__}.runtime.problems.exception_handler",
+    "DEFAULT_METADATA_CLASS": f"{__package__}.runtime.renderers.Metadata",
+    "DEFAULT_SCHEMA_CLASS": f"{__package__}.runtime.schema.AutoSchema",
     "DEFAULT_THROTTLE_RATES": THROTTLE_RATES,
     "NUM_PROXIES": NUM_PROXIES,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
@@ -283,6 +292,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": SERVICE_DESCRIPTION,
     "VERSION": SERVICE_VERSION,
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENFORCE_NON_BLANK_FIELDS": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
@@ -305,6 +315,8 @@ AUTH_PASSWORD_VALIDATORS = [
 if NUM_PROXIES:
     # Only a proxy may say that the client came by HTTPS; without one, the header is the client's.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SESSION_ENGINE = f"{__package__}.runtime.sessions"
+CSRF_FAILURE_VIEW = f"{__package__}.runtime.problems.csrf_failure"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = not DEBUG
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -374,10 +386,15 @@ LOGGING: dict[str, Any] = {
             "capacity": LOG_QUEUE,
             "formatter": LOG_FORMAT,
         },
+        "client_errors": {
+            "class": f"{__package__}.runtime.logging.security.ClientErrorHandler",
+        },
     },
     "root": {"handlers": ["stream"], "level": LOG_LEVEL},
     "loggers": {
         "django": {"handlers": [], "level": LOG_LEVEL},
+        # A bad Host, a form with too many fields and the like, which Django logs as errors.
+        "django.security": {"handlers": ["client_errors"], "propagate": False},
         # Answers with 4xx are in the access log; what makes a 500 is logged here.
         "django.request": {"level": "ERROR"},
         "django.server": {"handlers": [], "level": LOG_LEVEL, "propagate": True},

@@ -6,6 +6,7 @@ from django.urls import include, path
 from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from .runtime import problems
 from .runtime.throttling.headers import throttled
 
 admin.site.site_header = admin.site.site_title = settings.SERVICE_TITLE
@@ -18,6 +19,11 @@ landing_page = TemplateView.as_view(
     template_name="index.html",
     extra_context={"title": settings.SERVICE_TITLE, "description": settings.SERVICE_DESCRIPTION},
 )
+
+handler400 = problems.bad_request
+handler403 = problems.permission_denied
+handler404 = problems.not_found
+handler500 = problems.server_error
 
 urlpatterns = [
     path("", landing_page, name="index"),

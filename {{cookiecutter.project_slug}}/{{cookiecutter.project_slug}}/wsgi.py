@@ -6,12 +6,14 @@ import os
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
+from .runtime.requests import WSGIRequest
 from .runtime.tracing import start
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "{{ cookiecutter.project_slug }}.settings")
 
 start()
 application = get_wsgi_application()
+application.request_class = WSGIRequest
 # Import every view now, once, before gunicorn forks, instead of in each worker's first request.
 get_resolver().url_patterns  # noqa: B018
 

@@ -36,7 +36,12 @@ class TokenApiView(APIView):
     def get_permissions(self) -> list[AllowAny | IsAuthenticated]:
         return [AllowAny() if self.request.method == "POST" else IsAuthenticated()]
 
-    @extend_schema(request=AuthTokenSerializer, responses=TokenSerializer, auth=[])
+    @extend_schema(
+        description="Exchange a username and a password for a token.",
+        request=AuthTokenSerializer,
+        responses=TokenSerializer,
+        auth=[],
+    )
     def post(self, request: Request) -> Response:
         credentials = AuthTokenSerializer(data=request.data, context={"request": request})
         credentials.is_valid(raise_exception=True)
@@ -47,7 +52,11 @@ class TokenApiView(APIView):
         answer = TokenSerializer({"token": text, "expiry": token.expiry})
         return Response(answer.data, headers={"Cache-Control": "no-store"})
 
-    @extend_schema(request=None, responses={204: None})
+    @extend_schema(
+        description="Revoke the token that authenticates this request.",
+        request=None,
+        responses={204: None},
+    )
     def delete(self, request: Request) -> Response:
         request.auth.delete()
         user_logged_out.send(sender=get_user_model(), request=request, user=request.user)

@@ -56,6 +56,14 @@ def _names(policies: list[Policy]) -> list[str]:
     ]
 
 
+def violated_policies(request: HttpRequest) -> list[str]:
+    """Return the names, as in RateLimit-Policy, of the policies that a request exceeds."""
+    policies = getattr(request, "throttling_policies", [])
+    enforced = [policy for policy in policies if not policy.shadow]
+    named = zip(_names(enforced), enforced, strict=True)
+    return [name for name, policy in named if not policy.outcome.fits]
+
+
 def _until_more(policy: Policy) -> int:
     return math.ceil(max(policy.outcome.wait, policy.outcome.more))
 

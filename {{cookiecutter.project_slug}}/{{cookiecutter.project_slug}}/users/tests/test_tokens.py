@@ -91,6 +91,31 @@ def test_what_is_no_token_is_refused(api, db, header):
     assert api.delete("/api/token/").status_code == 401
 
 
+def test_a_body_that_is_too_large_is_refused(client, db, settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+    body = '{"username": "%s"}'
+
+    responses = [
+        client.post("/api/token/", body % ("a" * length), content_type="application/json")
+        for length in (84, 85)
+    ]
+
+    assert [len(body % ("a" * length)) for length in (84, 85)] == [100, 101]
+    assert [list(response.json()) for response in responses] == [["password"], ["detail"]]
+    assert [response.status_code for response in responses] == [400, 400]
+
+
+def test_a_body_that_ends_too_early_is_refused(client, db, monkeypatch):
+    def read(self, *args):
+        raise OSError("The connection is closed.")
+
+    monkeypatch.setattr("django.core.handlers.wsgi.LimitedStream.read", read)
+    response = client.post("/api/token/", "{}", content_type="application/json")
+
+    assert response.status_code == 400
+    assert response.json() == {"detail": "The request body is incomplete."}
+
+
 @pytest.mark.parametrize(
     "body", ["[" * 200_000, '{"username": 1e400}', '{"username": NaN}', "\ud800", "{", "9" * 5000]
 )
