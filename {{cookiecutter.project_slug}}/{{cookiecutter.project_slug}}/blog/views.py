@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import generics
 from rest_framework.exceptions import ValidationError
@@ -16,13 +15,20 @@ from ..runtime.throttling.throttles import ScopedRateThrottle
 from .models import Author, Blog
 from .serializers import AuthorSerializer, BlogSerializer
 
+MAX_ID = 10**18 - 1  # within a BigAutoField
+
 
 @extend_schema_view(
     get=extend_schema(
         parameters=[
-            OpenApiParameter("author", OpenApiTypes.INT, description="Only this author's blogs.")
+            OpenApiParameter(
+                "author",
+                {"type": "integer", "minimum": 0, "maximum": MAX_ID},
+                description="Only this author's blogs.",
+            )
         ]
-    )
+    ),
+    post=extend_schema(description="Create a blog."),
 )
 class BlogApiView(generics.ListCreateAPIView[Blog]):
     """The newest blogs first; `?author=1` for one author's."""
@@ -36,7 +42,7 @@ class BlogApiView(generics.ListCreateAPIView[Blog]):
         author = self.request.query_params.get("author")
         if author is None:
             return blogs
-        if not (author.isascii() and author.isdigit() and len(author) < 19):
+        if not (author.isascii() and author.isdigit() and len(author) <= len(str(MAX_ID))):
             raise ValidationError({"author": f"{author!r} is not the id of an author."})
         return blogs.filter(author_id=int(author))
 
@@ -49,6 +55,11 @@ class BlogApiView(generics.ListCreateAPIView[Blog]):
         log_event("blog_created", {"id": blog.pk, "author": blog.author_id})
 
 
+@extend_schema_view(
+    put=extend_schema(description="Replace a blog."),
+    patch=extend_schema(description="Change fields of a blog."),
+    delete=extend_schema(description="Delete a blog."),
+)
 class BlogDetailApiView(generics.RetrieveUpdateDestroyAPIView[Blog]):
     """One blog."""
 
@@ -62,6 +73,7 @@ class BlogDetailApiView(generics.RetrieveUpdateDestroyAPIView[Blog]):
         return super().retrieve(request, *args, **kwargs)
 
 
+@extend_schema_view(post=extend_schema(description="Create an author."))
 class AuthorApiView(generics.ListCreateAPIView[Author]):
     """All authors by name."""
 
@@ -75,8 +87,13 @@ class AuthorApiView(generics.ListCreateAPIView[Author]):
         return super().list(request, *args, **kwargs)
 
 
+@extend_schema_view(
+    put=extend_schema(description="Replace an author."),
+    patch=extend_schema(description="Change fields of an author."),
+    delete=extend_schema(description="Delete an author, and the author's blogs."),
+)
 class AuthorDetailApiView(generics.RetrieveUpdateDestroyAPIView[Author]):
-    """One author; deleting an author deletes the blogs too."""
+    """One author."""
 
     queryset = Author.objects.all()
     serializer_class = AuthorSerializer

@@ -2,6 +2,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.urls import reverse
+from drf_spectacular.generators import SchemaGenerator
 
 from ..models import Author, Blog
 
@@ -86,3 +87,33 @@ def test_sample_blogs_are_loaded_once(db, capsys):
 def test_admin_pages(editor, blog, page):
     assert editor.get(reverse(f"admin:{page}_changelist")).status_code == 200
     assert editor.get(reverse(f"admin:{page}_add")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "statuses"),
+    [
+        ("/api/blogs/", "get", "200 400 401 404 406 429 503"),
+        ("/api/blogs/", "post", "201 400 401 403 406 415 429 503"),
+        ("/api/blogs/{id}/", "get", "200 401 404 406 429 503"),
+        ("/api/blogs/{id}/", "put", "200 400 401 403 404 406 415 429 503"),
+        ("/api/blogs/{id}/", "delete", "204 401 403 404 406 429 503"),
+        ("/api/authors/", "get", "200 401 404 406 429 503"),
+        ("/api/token/", "post", "200 400 406 415 429 503"),
+        ("/api/token/", "delete", "204 401 406 429 503"),
+    ],
+)
+def test_the_schema_declares_every_status(path, method, statuses):
+    operation = SchemaGenerator().get_schema(public=True)["paths"][path][method]
+
+    responses = operation["responses"]
+    assert " ".join(responses) == statuses
+    assert {"RateLimit", "RateLimit-Policy", "Retry-After"} == set(responses["429"]["headers"])
+    assert set(responses["503"]["headers"]) == {"Retry-After"}
+    assert "401" not in responses or set(responses["401"]["headers"]) == {"WWW-Authenticate"}
+    assert ({} in operation.get("security", [{}])) is (method == "get" or "401" not in responses)
+
+
+def test_the_schema_describes_each_operation_for_itself():
+    for path, operations in SchemaGenerator().get_schema(public=True)["paths"].items():
+        descriptions = [operation["description"] for operation in operations.values()]
+        assert len(set(descriptions)) == len(descriptions), path
