@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import BadRequest, MiddlewareNotUsed, SuspiciousOperation
+from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.utils.cache import patch_vary_headers
@@ -31,13 +32,26 @@ _ACCEPTED = re.compile(re.escape(PROBLEM) + r"(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re
 # What reading a form may raise.
 _MALFORMED = (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePostError)
 
+# As PostgreSQL and SQLite say that another row has the value, or that the row referred to is gone.
+_CONFLICTING = re.compile(r"unique constraint|foreign key", re.IGNORECASE)
+
 logger = logging.getLogger(__name__)
+
+
+class Conflict(exceptions.APIException):
+    """A write that another request has overtaken since its values were validated: a 409."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = "The request conflicts with the present state of the resource."
+    default_code = "conflict"
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """Return the response to an exception of a REST framework view; None makes it a 500."""
     if isinstance(exc, UnreadablePostError):  # the client has gone, or its chunks are malformed
         exc = exceptions.ParseError("The request body is incomplete.")
+    if isinstance(exc, IntegrityError) and _CONFLICTING.search(str(exc)):
+        exc = Conflict()
     response = rest_exception_handler(exc, context)
     if response is None:
         return None

@@ -24,6 +24,7 @@ DESCRIPTIONS = {
     "403": "The caller lacks the permission, or the CSRF token is missing.",
     "404": "There is no such resource, or no such page of it.",
     "406": "No media type that the client accepts is available.",
+    "409": "Another request has changed what this one refers to.",
     "415": "The body has a media type that the operation does not take.",
     "429": "The caller has exceeded a limit.",
     "503": "The service cannot count the request now, and rejects what it cannot count.",
@@ -129,6 +130,8 @@ class AutoSchema(openapi.AutoSchema):
         yield "406"
         if has_body:
             yield "415"
+            if hasattr(self.view, "get_queryset"):
+                yield "409"
         if self._is_throttled():
             yield from ("429", "503")
 

@@ -3,6 +3,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.urls import reverse
 from drf_spectacular.generators import SchemaGenerator
+from rest_framework.validators import UniqueValidator
 
 from ..models import Author, Blog
 
@@ -93,9 +94,9 @@ def test_admin_pages(editor, blog, page):
     ("path", "method", "statuses"),
     [
         ("/api/blogs/", "get", "200 400 401 404 406 429 503"),
-        ("/api/blogs/", "post", "201 400 401 403 406 415 429 503"),
+        ("/api/blogs/", "post", "201 400 401 403 406 409 415 429 503"),
         ("/api/blogs/{id}/", "get", "200 401 404 406 429 503"),
-        ("/api/blogs/{id}/", "put", "200 400 401 403 404 406 415 429 503"),
+        ("/api/blogs/{id}/", "put", "200 400 401 403 404 406 409 415 429 503"),
         ("/api/blogs/{id}/", "delete", "204 401 403 404 406 429 503"),
         ("/api/authors/", "get", "200 401 404 406 429 503"),
         ("/api/token/", "post", "200 400 406 415 429 503"),
@@ -117,3 +118,18 @@ def test_the_schema_describes_each_operation_for_itself():
     for path, operations in SchemaGenerator().get_schema(public=True)["paths"].items():
         descriptions = [operation["description"] for operation in operations.values()]
         assert len(set(descriptions)) == len(descriptions), path
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("media_type", ["application/json", "application/problem+json"])
+def test_a_name_that_another_request_has_taken_just_now_is_a_conflict(
+    editor, monkeypatch, media_type
+):
+    """As two requests find when each has validated before the other has written."""
+    monkeypatch.setattr(UniqueValidator, "__call__", lambda *args: None)
+    data, headers = {"name": "Ada"}, {"Accept": f"{media_type}, application/json"}
+    responses = [editor.post("/api/authors/", data, headers=headers) for _ in range(2)]
+
+    assert [response.status_code for response in responses] == [201, 409]
+    assert responses[1].headers["Content-Type"] == media_type
+    assert responses[1].json()["detail"].startswith("The request conflicts with")

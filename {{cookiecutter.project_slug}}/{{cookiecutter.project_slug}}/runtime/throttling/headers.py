@@ -28,10 +28,9 @@ class ThrottlingMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        policies = getattr(request, "throttling_policies", [])
-        enforced = [each for each in policies if not (each.shadow or each.scope.hidden)]
+        named = _reported(request)
+        enforced = [policy for _, policy in named]
         if enforced and self._draft:
-            named = list(zip(_names(enforced), enforced, strict=True))
             response["RateLimit-Policy"] = ", ".join(
                 f'"{name}";q={policy.window.limit}'
                 + (f";w={policy.window.period}" if policy.window.period else "")
@@ -51,21 +50,23 @@ class ThrottlingMiddleware:
         return response
 
 
-def _names(policies: list[Policy]) -> list[str]:
-    """Return a name for each policy: its scope's, with the period where a scope has several."""
-    scopes = [policy.scope.name for policy in policies]
+def _reported(request: HttpRequest) -> list[tuple[str, Policy]]:
+    """Return the policies that a caller is told of, each with its name.
+
+    That is its scope's, with the period where a scope has several.
+    """
+    policies = getattr(request, "throttling_policies", [])
+    enforced = [each for each in policies if not (each.shadow or each.scope.hidden)]
+    scopes = [policy.scope.name for policy in enforced]
     return [
-        name if scopes.count(name) == 1 else f"{name}-{policy.window.period}s"
-        for name, policy in zip(scopes, policies, strict=True)
+        (name if scopes.count(name) == 1 else f"{name}-{policy.window.period}s", policy)
+        for name, policy in zip(scopes, enforced, strict=True)
     ]
 
 
 def violated_policies(request: HttpRequest) -> list[str]:
     """Return the names, as in RateLimit-Policy, of the policies that a request exceeds."""
-    policies = getattr(request, "throttling_policies", [])
-    enforced = [policy for policy in policies if not policy.shadow]
-    named = zip(_names(enforced), enforced, strict=True)
-    return [name for name, policy in named if not policy.outcome.fits]
+    return [name for name, policy in _reported(request) if not policy.outcome.fits]
 
 
 def _until_more(policy: Policy) -> int:
