@@ -1,6 +1,7 @@
 """The service's settings for tests: the same on every machine, whatever .env says."""
 
 import os
+import tempfile
 
 for _name in [name for name in os.environ if name.startswith(("THROTTLE_", "LOG_"))]:
     del os.environ[_name]
@@ -10,6 +11,10 @@ os.environ["REDIS_SOCKET_TIMEOUT"] = "2"
 
 from {{ cookiecutter.project_slug }}.settings import *  # noqa: E402, F403
 
+# In memory, SQLite has threads share a cache, and fails where they would wait for a file.
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
+    _file = os.path.join(tempfile.gettempdir(), f"tests-{os.getpid()}.sqlite3")
+    DATABASES["default"]["TEST"] = {"NAME": _file}  # noqa: F405
 # Hashing passwords is slow on purpose, which no test needs.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Models of shapes that the service itself may not have.

@@ -23,6 +23,9 @@ def install() -> None:
     _query.dnfs = conditions_of
     _query.getting = querysets.getting
     _query.cache_thing = querysets.cache_thing
+    _query.QuerySetMixin._cache_key = querysets.cache_key
+    _query.QuerySetMixin._should_cache = querysets.should_cache
+    _query.QuerySetMixin.aggregate = querysets.aggregate
     _query.ManagerMixin._pre_save = writes.remember_old_row
     invalidation.get_obj_dict = writes.get_obj_dict
     _transaction.is_sql_dirty = is_sql_dirty

@@ -14,6 +14,11 @@ from functools import cache
 from typing import Any
 
 import redis
+from cacheops import query
+from cacheops.utils import md5hex, stamp_fields
+from django.core.exceptions import EmptyResultSet
+from django.db.models import Aggregate, F
+from django.db.models.expressions import Star
 
 from .dependencies import UNTRACKED, Conditions, missing_entry
 from .store import Slot, is_bypassed
@@ -106,6 +111,55 @@ def cache_thing(
         return ""
     slot.write(pickle.dumps(data, pickle.HIGHEST_PROTOCOL), timeout)
     return ""
+
+
+def cache_key(queryset: Any, prefix: bool = True) -> str:
+    """Return the key of a queryset's result.
+
+    It takes the place of cacheops' `QuerySetMixin._cache_key`, which writes the parameters into the
+    SQL as they are, where `IN ("a, b")` is `IN ("a", "b")`.
+    """
+    try:
+        sql = queryset.query.get_compiler(queryset.db).as_sql()
+    except EmptyResultSet:
+        sql = None
+    classes = (type(queryset), queryset.model, queryset._iterable_class)
+    profile = queryset._cacheprofile
+    database = queryset.db if profile and not profile["db_agnostic"] else None
+    name = f"q:{md5hex(repr((classes, stamp_fields(queryset.model), sql, database)))}"
+    return queryset._prefix + name if prefix else name
+
+
+def should_cache(queryset: Any, operation: str) -> bool:
+    """Return whether to look for a queryset's result, and to store it.
+
+    It adds to cacheops' `QuerySetMixin._should_cache`: what a related manager finds has the
+    manager's instance in it, of whose changes the result would know nothing.
+    """
+    return not queryset._known_related_objects and _cacheops_should_cache(queryset, operation)
+
+
+def aggregate(queryset: Any, *args: Any, **kwargs: Any) -> Any:
+    """Return aggregates of a queryset.
+
+    It goes past cacheops' `QuerySetMixin.aggregate` for aggregates of more than names: it neither
+    looks for tables in them, nor tells those apart that print alike.
+    """
+    is_plain = all(map(_is_plain_aggregate, [*args, *kwargs.values()]))
+    rows = queryset if is_plain else queryset._chain().nocache()
+    return _cacheops_aggregate(rows, *args, **kwargs)
+
+
+def _is_plain_aggregate(found: Any) -> bool:
+    return (
+        isinstance(found, Aggregate)
+        and "output_field" not in vars(found)
+        and all(isinstance(source, F | Star | None) for source in found.get_source_expressions())
+    )
+
+
+_cacheops_should_cache: Any = query.QuerySetMixin._should_cache
+_cacheops_aggregate: Any = query.QuerySetMixin.aggregate
 
 
 @cache

@@ -17,10 +17,12 @@ from django.db.models import (
     Exists,
     F,
     FilteredRelation,
+    FloatField,
     IntegerField,
     OuterRef,
     Q,
     Subquery,
+    Sum,
     Value,
     When,
 )
@@ -543,3 +545,51 @@ def test_a_row_that_two_children_share_is_seen():
     assert Bar.objects.get().name == name() == "Old"
     save(restaurant, name="New")
     assert Bar.objects.get().name == name() == "New"
+
+
+AGGREGATES = {
+    "subquery": lambda: Sum(Subquery(Place.objects.filter(city=OuterRef("pk")).values("visits"))),
+    "Exists": lambda: Count("pk", filter=Exists(Place.objects.filter(city=OuterRef("pk")))),
+    "raw SQL": lambda: Sum(RawSQL("(SELECT SUM(visits) FROM shapes_place)", ())),
+    "relation": lambda: Count("place"),
+}
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATES.values(), ids=AGGREGATES)
+def test_a_table_that_an_aggregate_names_is_seen(aggregate):
+    city = City.objects.create(name="Paris")
+    expression = aggregate()
+    before = [City.objects.aggregate(found=expression) for _ in range(2)][1]
+
+    Place.objects.create(city=city, visits=1)
+
+    assert City.objects.aggregate(found=expression)["found"] == 1 != before["found"]
+
+
+def test_aggregates_that_print_alike_are_told_apart():
+    Place.objects.create(visits=1)
+    fields = {float: FloatField(), int: IntegerField()}
+    for kind, field in fields.items():
+        found = Place.objects.aggregate(found=Sum("visits", output_field=field))["found"]
+        assert isinstance(found, kind)
+
+
+def test_queries_whose_parameters_read_alike_are_told_apart():
+    City.objects.create(name="a")
+    found = City.objects.annotate(number=Count("place"))
+    assert not found.filter(name__in=["a, b"])
+    assert len(found.filter(name__in=["a", "b"])) == 1
+
+
+def test_what_a_related_manager_finds_has_no_stale_instance():
+    Place.objects.create(name="Louvre", city=City.objects.create(name="Old"))
+
+    def names():
+        city = City.objects.get()
+        related, plain = city.place_set.all(), Place.objects.filter(city=city)
+        found: list[Any] = [*related, *plain]
+        return [place.city.name for place in found]
+
+    assert names() == names() == ["Old", "Old"]
+    save(City.objects.get(), name="New")
+    assert names() == ["New", "New"]
