@@ -255,6 +255,8 @@ CACHEOPS_INSIDEOUT = True
 CACHEOPS_SKIP_FIELDS = [
     *("FileField", "TextField", "BinaryField", "JSONField", "ArrayField"),
     *("DecimalField", "FloatField", "DateTimeField", "TimeField", "DurationField"),
+    *("IntegerRangeField", "BigIntegerRangeField", "DecimalRangeField", "DateRangeField"),
+    "DateTimeRangeField",
 ]
 CACHEOPS = {
     # Any User.objects.get() for 15 minutes, which includes .first(), .last(), request.user and

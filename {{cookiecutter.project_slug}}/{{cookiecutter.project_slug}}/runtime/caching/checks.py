@@ -48,6 +48,15 @@ def check_cacheops(**kwargs: Any) -> list[checks.CheckMessage]:
         for name, value in _REQUIRED.items()
         if getattr(settings, name, None) != value
     ]
+    messages += [
+        checks.Error(
+            f"DATABASES[{alias!r}] sets AUTOCOMMIT to False, under which cacheops invalidates before"
+            " the commit that it does not see. Use transaction.atomic().",
+            id="caching.E006",
+        )
+        for alias, options in settings.DATABASES.items()
+        if not options.get("AUTOCOMMIT", True)
+    ]
     return messages + [
         checks.Error(
             f"CACHEOPS[{name!r}] sets {option}, which {problem}. Remove it.", id="caching.E004"

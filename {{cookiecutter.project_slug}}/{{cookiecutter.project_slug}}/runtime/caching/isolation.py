@@ -1,4 +1,4 @@
-"""What a request says of its sender, hidden from a response that everyone gets."""
+"""What a request says of its sender, hidden from a response that others get too."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -6,8 +6,6 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
-
-_HEADERS = ("HTTP_AUTHORIZATION", "HTTP_COOKIE")
 
 
 def has_body(request: HttpRequest) -> bool:
@@ -19,13 +17,15 @@ def has_body(request: HttpRequest) -> bool:
 
 
 class Hidden:
-    """Stands for the user, the session or the cookies while a shared response is computed."""
+    """Stands for the user, the session or the cookies while a response is computed.
 
-    def __init__(self, view: Callable[..., Any], what: str) -> None:
-        self.__dict__["_message"] = (
-            f"{view.__module__}.{view.__qualname__} is a cached_response with shared=True,"
-            f" and reads the {what}. Leave shared out, and each user has a separate response."
-        )
+    Args:
+        view: which computes it.
+        mistake: what reading this is, and what to do instead.
+    """
+
+    def __init__(self, view: Callable[..., Any], mistake: str) -> None:
+        self.__dict__["_message"] = f"{view.__module__}.{view.__qualname__} {mistake}"
 
     def _reject(self, *args: object) -> Any:
         raise ImproperlyConfigured(self.__dict__["_message"])
@@ -48,12 +48,11 @@ def replaced(values: Mapping[tuple[Any, str], Any]) -> Iterator[None]:
 
 
 @contextmanager
-def without_headers(request: HttpRequest, *, credentials: bool) -> Iterator[None]:
-    """Take the CSRF token from a request, and its credentials if these are to be absent too.
+def without(request: HttpRequest, *names: str) -> Iterator[None]:
+    """Take names from a request's environment, such as HTTP_COOKIE, and put them back at the end.
 
-    A token that is created meanwhile stays.
+    A CSRF token that is created meanwhile stays.
     """
-    names = ("CSRF_COOKIE", *(_HEADERS if credentials else ()))
     removed = {name: request.META.pop(name) for name in names if name in request.META}
     request.__dict__.pop("headers", None)  # which Django makes of META once
     try:

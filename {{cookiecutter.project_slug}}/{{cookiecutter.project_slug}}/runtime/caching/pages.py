@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 
 from .answers import NotKeptError, answer, is_keepable, kept, name_of, rendered
 from .dependencies import Dependencies, declare
-from .isolation import has_body, replaced, without_headers
+from .isolation import has_body, replaced, without
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
@@ -45,7 +45,7 @@ def public_page(*depends_on: type[Model], timeout: int | None = None) -> Callabl
             def compute() -> bytes:
                 with (
                     replaced({(request, "COOKIES"): {}}),
-                    without_headers(request, credentials=True),
+                    without(request, "HTTP_AUTHORIZATION", "HTTP_COOKIE"),
                 ):
                     response = rendered(view(request, *args, **kwargs))
                 if _became_personal(request) or not is_keepable(response, {"accept-encoding"}):

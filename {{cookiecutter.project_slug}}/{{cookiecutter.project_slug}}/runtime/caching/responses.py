@@ -17,7 +17,7 @@ from rest_framework.response import Response
 
 from .answers import NotKeptError, answer, is_keepable, kept, name_of, rendered
 from .dependencies import Dependencies, declare
-from .isolation import Hidden, has_body, replaced, without_headers
+from .isolation import Hidden, has_body, replaced, without
 
 Dependency = type[Model] | Callable[[Any], QuerySet[Any]]
 Factor = str | Callable[[Request], object]
@@ -50,11 +50,12 @@ def cached_response(
         depends_on: models, any row of which counts; functions from the view to a queryset, of
             which the rows count that meet its conditions by `=` and `in`.
         shared: whether the response is the same for everyone who gets this far. While it is
-            computed, the user, the session and the cookies raise ImproperlyConfigured, and the
-            headers Authorization and Cookie are absent.
+            computed, reading the user or the session raises ImproperlyConfigured, and the header
+            Authorization is absent.
         timeout: seconds to cache a response; the smallest of the models' CACHEOPS timeouts if None.
         vary_on: what else the response depends on: a header's name, a function that returns a value
-            with its own `repr()`, or several of these. A view may name these headers in Vary.
+            with its own `repr()` or a row, or several of these. A view may name these headers in
+            Vary. Without "Cookie" among them, reading the cookies raises ImproperlyConfigured.
     """
     if not depends_on:
         raise TypeError("cached_response needs the models whose changes make a response stale.")
@@ -62,8 +63,9 @@ def cached_response(
     functions = [found for found in depends_on if not isinstance(found, type)]
     factors = [vary_on] if isinstance(vary_on, str) or callable(vary_on) else list(vary_on)
     headers = [factor for factor in factors if isinstance(factor, str)]
-    vary = {"accept", *map(str.lower, headers), *(() if shared else _CREDENTIALS)}
-    if shared and not _CREDENTIALS.isdisjoint(vary):
+    named = {header.lower() for header in headers}
+    vary = {"accept", *named, *(() if shared else _CREDENTIALS)}
+    if shared and not _CREDENTIALS.isdisjoint(named):
         raise TypeError(
             "A shared response cannot vary on Authorization or Cookie: leave shared out."
         )
@@ -86,7 +88,7 @@ def cached_response(
                 return handler(*args, **kwargs)
 
             def compute() -> bytes:
-                with _computing(request, handler, shared):
+                with _computing(request, handler, shared, named):
                     response = _rendered(request, view, handler(*args, **kwargs))
                 if not is_keepable(response, vary):
                     raise NotKeptError(response)
@@ -118,22 +120,41 @@ def _report(message: str) -> None:
 
 
 def _value_of(factor: Factor, request: Request) -> object:
-    return request.headers.get(factor) if isinstance(factor, str) else factor(request)
+    if isinstance(factor, str):
+        return request.headers.get(factor)
+    value = factor(request)
+    # What a model's repr() shows may be the same for several rows.
+    return (value._meta.label, value.pk) if isinstance(value, Model) else value
 
 
 @contextmanager
-def _computing(request: Request, handler: Callable[..., Any], shared: bool) -> Iterator[None]:
-    """Hide the caller from a shared response, and a CSRF token from any."""
+def _computing(
+    request: Request, handler: Callable[..., Any], shared: bool, vary: set[str]
+) -> Iterator[None]:
+    """Hide from a response what is no part of its key: the caller, cookies and a CSRF token."""
     django = request._request
     hidden: dict[tuple[Any, str], Any] = {}
+    absent = ["CSRF_COOKIE"]
     if shared:
-        user, session = Hidden(handler, "user"), Hidden(handler, "session")
-        hidden = {(django, "COOKIES"): Hidden(handler, "cookies")}
-        # What Request.user and Request.auth return, then Django's own.
+        sentence = (
+            "is a cached_response with shared=True, and reads the {}."
+            " Leave shared out, and each user has a separate response."
+        )
+        absent.append("HTTP_AUTHORIZATION")
+        user = Hidden(handler, sentence.format("user"))
+        session = Hidden(handler, sentence.format("session"))
+        own = {"user": user, "_cached_user": user, "session": session}
+        hidden = {(django, name): own[name] for name in own if hasattr(django, name)}
+        # What Request.user and Request.auth return.
         hidden |= {(request, "_user"): user, (request, "_auth"): user}
-        own = {"user": user, "session": session}
-        hidden |= {(django, name): own[name] for name in own if hasattr(django, name)}
-    with replaced(hidden), without_headers(django, credentials=shared):
+    if "cookie" not in vary:
+        absent.append("HTTP_COOKIE")
+        hidden[django, "COOKIES"] = Hidden(
+            handler,
+            "is a cached_response, and reads the cookies, which are no part of its key."
+            " Add vary_on='Cookie', or cache nothing.",
+        )
+    with replaced(hidden), without(django, *absent):
         yield
 
 
@@ -155,10 +176,15 @@ def _is_cacheable(request: Request) -> bool:
 
 
 def _visitor(request: Request) -> object:
-    """Return what tells users apart, and sessions, in which anonymous visitors have things too."""
-    user = request.user
+    """Return what tells users apart, sessions, and credentials that no authenticator knows."""
+    user, environ = request.user, request._request.META
     session = request._request.COOKIES.get(settings.SESSION_COOKIE_NAME)
-    return type(user).__module__, type(user).__qualname__, getattr(user, "pk", None), session
+    is_known = getattr(user, "is_authenticated", False)
+    credentials = None if is_known else environ.get("HTTP_AUTHORIZATION")
+    return (
+        *(type(user).__module__, type(user).__qualname__, getattr(user, "pk", None)),
+        *(session, credentials),
+    )
 
 
 def _rendered(request: Request, view: Any, response: Any) -> HttpResponseBase:

@@ -60,12 +60,14 @@ def loads(place: bytes, signed: bytes) -> Any:
 
 
 def _signature(secret: str | bytes, place: bytes, value: bytes) -> bytes:
-    digest = blake2b(digest_size=SIZE, key=_key(secret))
-    digest.update(len(place).to_bytes(4, "big") + place)
+    digest = _keyed(secret).copy()
+    digest.update(b"%d:%b" % (len(place), place))
     digest.update(value)
     return digest.digest()
 
 
 @lru_cache(maxsize=16)
-def _key(secret: str | bytes) -> bytes:
-    return salted_hmac("runtime.caching.signing", b"", secret=secret, algorithm="sha256").digest()
+def _keyed(secret: str | bytes) -> Any:
+    """Return a digest that has taken up the key."""
+    key = salted_hmac("runtime.caching.signing", b"", secret=secret, algorithm="sha256").digest()
+    return blake2b(digest_size=SIZE, key=key)

@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
+from ..checks import check_cacheops
 from ..responses import cached_response
 
 urlpatterns: list = []
@@ -128,3 +129,11 @@ def test_settings_that_correct_results_rely_on_are_required(settings, name):
 
     (message,) = [message for message in run_checks() if message.id == "caching.E005"]
     assert message.msg.startswith(f"CACHEOPS_{name} must be ")
+
+
+def test_transactions_that_cacheops_does_not_see_are_rejected(settings):
+    default = settings.DATABASES["default"]
+    settings.DATABASES = {"default": default, "other": {**default, "AUTOCOMMIT": False}}
+
+    (message,) = [found for found in check_cacheops() if found.id == "caching.E006"]
+    assert message.msg.startswith("DATABASES['other'] sets AUTOCOMMIT to False")

@@ -4,6 +4,7 @@ import itertools
 import logging
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
@@ -15,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.test import APIClient
 from rest_framework.views import APIView
 
+from ...tests.shapes.models import City
 from .. import checks, dependencies, responses
 from ..pages import public_page
 from ..responses import cached_response
@@ -59,8 +61,38 @@ class Reads(View):
             "Django's": lambda: django.headers.get("Authorization"),
             "cookie": lambda: request.headers.get("Cookie"),
             "cookies": lambda: request.COOKIES.get("theme"),
+            "user": lambda: django._cached_user.pk,
         }
         return Response({"found": reads[what]()})
+
+
+class OwnCookies(View):
+    """A response for each caller, which also depends on cookies."""
+
+    @cached_response(Group)
+    def get(self, request):
+        return Response({"cart": request.COOKIES.get("cart")})
+
+
+class NamedCookies(View):
+    @cached_response(Group, vary_on="Cookie")
+    def get(self, request):
+        cart = request.COOKIES.get("cart"), request.headers.get("Cookie")
+        return Response({"cart": cart, "call": next(calls)})
+
+
+class OwnCredentials(View):
+    """One that reads credentials which no authenticator knows."""
+
+    @cached_response(Group)
+    def get(self, request):
+        return Response({"key": request.headers.get("Authorization"), "call": next(calls)})
+
+
+class Tenants(View):
+    @cached_response(Group, vary_on=lambda request: City(pk=request.headers["X-Tenant"]))
+    def get(self, request):
+        return Response({"call": next(calls)})
 
 
 class Own(View):
@@ -86,10 +118,26 @@ urlpatterns = [
     path("for-all/<header>/<path:value>/", VaryingForAll.as_view()),
     path("cookie/", WithCookie.as_view()),
     path("reads/<what>/", Reads.as_view()),
+    path("own-cookies/", OwnCookies.as_view()),
+    path("named-cookies/", NamedCookies.as_view()),
+    path("own-credentials/", OwnCredentials.as_view()),
+    path("tenants/", Tenants.as_view()),
     path("own/", Own.as_view()),
     path("sessions/", OfSessions.as_view()),
     path("page/", page),
 ]
+
+
+@pytest.fixture
+def client_of():
+    """Return a function that makes a client with the session of a new user."""
+
+    def client_of(name):
+        client = APIClient()
+        client.force_login(get_user_model().objects.create_user(name))
+        return client
+
+    return client_of
 
 
 @pytest.fixture(autouse=True)
@@ -153,6 +201,38 @@ def test_a_shared_response_may_not_read_cookies():
 
     with pytest.raises(ImproperlyConfigured, match=r"Reads\.get .* reads the cookies"):
         client.get("/reads/cookies/")
+
+
+def test_a_shared_response_may_not_read_the_user_that_django_remembers(client_of):
+    with pytest.raises(ImproperlyConfigured, match=r"Reads\.get .* reads the user"):
+        client_of("ada").get("/reads/user/")
+
+
+def test_the_cookies_of_a_response_are_part_of_its_key_or_hidden():
+    clients = [APIClient() for _ in range(2)]
+    for number, client in enumerate(clients):
+        client.cookies["cart"] = str(number)
+        with pytest.raises(ImproperlyConfigured, match=r"OwnCookies\.get .* Add vary_on='Cookie'"):
+            client.get("/own-cookies/")
+    carts = [client.get("/named-cookies/").json() for client in clients]
+
+    assert [cart["cart"] for cart in carts] == [["0", "cart=0"], ["1", "cart=1"]]
+    assert [client.get("/named-cookies/").json() for client in clients] == carts
+
+
+def test_credentials_that_no_authenticator_knows_are_part_of_the_key():
+    def ask(key):
+        return APIClient().get("/own-credentials/", headers={"Authorization": key}).json()
+
+    answers = {key: ask(f"Key {key}") for key in ("a", "b")}
+    assert {key: answer["key"] for key, answer in answers.items()} == {"a": "Key a", "b": "Key b"}
+    assert {key: ask(f"Key {key}") for key in answers} == answers
+
+
+def test_rows_that_a_response_varies_on_are_told_apart_by_their_key():
+    found = [APIClient().get("/tenants/", headers={"X-Tenant": pk}).json()["call"] for pk in "121"]
+
+    assert found[0] == found[2] != found[1]
 
 
 def test_a_public_page_is_computed_without_cookies():
