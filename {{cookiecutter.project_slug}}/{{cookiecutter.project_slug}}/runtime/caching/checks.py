@@ -50,8 +50,8 @@ def check_cacheops(**kwargs: Any) -> list[checks.CheckMessage]:
     ]
     messages += [
         checks.Error(
-            f"DATABASES[{alias!r}] sets AUTOCOMMIT to False, under which cacheops invalidates before"
-            " the commit that it does not see. Use transaction.atomic().",
+            f"DATABASES[{alias!r}] sets AUTOCOMMIT to False, under which results are invalidated"
+            " before the commit. Use transaction.atomic().",
             id="caching.E006",
         )
         for alias, options in settings.DATABASES.items()

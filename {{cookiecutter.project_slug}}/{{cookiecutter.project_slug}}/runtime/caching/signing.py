@@ -60,10 +60,10 @@ def loads(place: bytes, signed: bytes) -> Any:
 
 
 def _signature(secret: str | bytes, place: bytes, value: bytes) -> bytes:
-    digest = _keyed(secret).copy()
+    digest: Any = _keyed(secret).copy()
     digest.update(b"%d:%b" % (len(place), place))
     digest.update(value)
-    return digest.digest()
+    return bytes(digest.digest())
 
 
 @lru_cache(maxsize=16)
