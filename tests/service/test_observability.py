@@ -265,6 +265,8 @@ def test_a_reload_is_no_error(trouble, tmp_path):
             stderr=output,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
+            # Programs in the background of a script ignore it, and so would their children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def ready(times):
