@@ -4,7 +4,7 @@ A defect is no reason: it is fixed. `make peers` prints the ids of tests that ar
 that pass by now.
 """
 
-# Django: none of these is an observable difference but the last.
+# Django: none of these is an observable difference.
 CLIENT = "White box: the class of the private client is the runtime's, which keeps its connection."
 SERIALIZER = "White box: the private serializer signs, for which it needs the key with the value."
 
