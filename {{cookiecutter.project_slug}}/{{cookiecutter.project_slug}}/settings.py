@@ -180,7 +180,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "{{ cookiecutter.project_slug }}.runtime.security_headers.CSPMiddleware",
     "{{ cookiecutter.project_slug }}.runtime.throttling.headers.ThrottlingMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "{{ cookiecutter.project_slug }}.runtime.requests.CommonMiddleware",

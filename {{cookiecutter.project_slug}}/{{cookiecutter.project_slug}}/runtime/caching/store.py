@@ -93,10 +93,11 @@ def is_bypassed(databases: Any) -> bool:
     Args:
         databases: the aliases of the databases that are read.
     """
-    return transaction_states.is_dirty(databases) or any(
-        connections[alias].in_atomic_block and _has_snapshot(connections[alias])
-        for alias in databases
-    )
+    for alias in databases:
+        blocks = transaction_states[alias]  # what is kept of each transaction.atomic() around this
+        if blocks and (blocks.is_dirty() or _has_snapshot(connections[alias])):
+            return True
+    return False
 
 
 def _has_snapshot(connection: Any) -> bool:
