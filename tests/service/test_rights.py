@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import uuid
+from http.client import HTTPConnection
 from urllib.parse import urlencode
 
 import psycopg
@@ -114,8 +115,6 @@ class Browser:
         return self._send(path, urlencode(fields, doseq=True), "application/x-www-form-urlencoded")
 
     def _send(self, path, body, content_type):
-        from http.client import HTTPConnection
-
         connection = HTTPConnection(self._base.removeprefix("http://"), timeout=30)
         headers = {name.replace("_", "-"): value for name, value in self._headers().items()}
         connection.request("POST", path, body, {**headers, "Content-Type": content_type})

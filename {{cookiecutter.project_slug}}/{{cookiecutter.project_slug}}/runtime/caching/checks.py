@@ -1,4 +1,4 @@
-"""Django's check for caches that would serve one user's page to another."""
+"""Django's checks for caches that would serve stale data, or one user's page to another."""
 
 from collections.abc import Callable, Iterator
 from functools import partial

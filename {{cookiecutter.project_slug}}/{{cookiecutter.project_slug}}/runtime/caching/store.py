@@ -64,7 +64,8 @@ def get_or_compute(
     if not settings.CACHEOPS_ENABLED or is_bypassed(connections):
         return Result(compute(), "bypass")
     timeout = dependencies.timeout if timeout is None else timeout
-    slot = Slot(cacheops_prefix(), cacheops_prefix() + name, dependencies.conditions)
+    prefix = cacheops_prefix()
+    slot = Slot(prefix, prefix + name, dependencies.conditions)
     try:
         value = slot.read()
     except redis.RedisError:

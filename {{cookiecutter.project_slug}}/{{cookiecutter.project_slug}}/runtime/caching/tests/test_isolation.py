@@ -4,7 +4,6 @@ import itertools
 import logging
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
@@ -126,18 +125,6 @@ urlpatterns = [
     path("sessions/", OfSessions.as_view()),
     path("page/", page),
 ]
-
-
-@pytest.fixture
-def client_of():
-    """Return a function that makes a client with the session of a new user."""
-
-    def client_of(name):
-        client = APIClient()
-        client.force_login(get_user_model().objects.create_user(name))
-        return client
-
-    return client_of
 
 
 @pytest.fixture(autouse=True)

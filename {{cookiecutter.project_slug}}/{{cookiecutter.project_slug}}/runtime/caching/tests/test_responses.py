@@ -16,7 +16,6 @@ from rest_framework.generics import get_object_or_404
 from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.response import Response
-from rest_framework.test import APIClient
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
@@ -220,20 +219,6 @@ urlpatterns = [
 @pytest.fixture(autouse=True)
 def _urls(settings):
     settings.ROOT_URLCONF = __name__
-
-
-@pytest.fixture
-def client_of():
-    """Return a function that makes a client, signed in as a user of that name."""
-
-    def client_of(name=None):
-        client = APIClient()
-        if name:
-            users = get_user_model().objects
-            client.force_login(users.filter(username=name).first() or users.create_user(name))
-        return client
-
-    return client_of
 
 
 def is_kept(client, url, **headers):
