@@ -56,8 +56,8 @@ DEPENDENCIES = """
 """.split()
 
 NAMES_IN_THE_SERVICE = """
-    asgi blog build conftest deploy dist docs env helm manage media runtime scripts settings src
-    static staticfiles templates tests urls users venv wsgi
+    asgi blog build conftest deploy dist docs env helm manage media packages scripts service_runtime
+    settings src static staticfiles templates tests urls users venv wsgi
 """.split()
 
 RESERVED_SLUGS = {

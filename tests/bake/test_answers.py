@@ -227,7 +227,7 @@ RESERVED_SLUGS = {
     "a Python keyword": "class match type",
     "a module of Python's standard library": "test unittest imp distutils annotationlib",
     "a package that the service depends on": "django rest_framework redis pytest opentelemetry",
-    "a name that the service uses itself": "blog users runtime tests helm manage settings",
+    "a name that the service uses itself": "blog users service_runtime tests helm manage settings",
     "a word that YAML does not read as text": "null on y",
 }
 

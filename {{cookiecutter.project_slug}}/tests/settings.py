@@ -17,6 +17,3 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
     DATABASES["default"]["TEST"] = {"NAME": _file}  # noqa: F405
 # Hashing passwords is slow on purpose, which no test needs.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-# Models of shapes that the service itself may not have.
-INSTALLED_APPS = [*INSTALLED_APPS, "{{ cookiecutter.project_slug }}.runtime.tests.shapes"]  # noqa: F405
-CACHEOPS = {**CACHEOPS, "shapes.*": {"ops": "all", "timeout": 60}}  # noqa: F405

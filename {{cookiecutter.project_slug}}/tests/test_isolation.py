@@ -10,8 +10,7 @@ from django.core.cache import cache
 from django.core.management import call_command, get_commands
 from knox.models import AuthToken
 from rest_framework.test import APIClient
-
-from {{ cookiecutter.project_slug }}.runtime.views import all_views
+from service_runtime.routes import all_views
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 

@@ -11,8 +11,8 @@ from django.core.signals import got_request_exception
 from django.db import transaction
 from django.test import Client
 from knox.models import AuthToken
+from service_runtime.routes import all_views
 
-from {{ cookiecutter.project_slug }}.runtime.views import all_views
 from {{ cookiecutter.project_slug }}.wsgi import application
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "NEW"]

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from service_runtime.logging import reporting
 
 from {{ cookiecutter.project_slug }} import settings as settings_module
-from {{ cookiecutter.project_slug }}.runtime import reporting
 
 ROOT = Path(__file__).parent.parent
 PRODUCTION = {"ALLOWED_HOSTS": "api.example.com", "SECRET_KEY": "0123456789-abcdefghij" * 3}

@@ -5,10 +5,10 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from service_runtime.api import problems
+from service_runtime.throttling.headers import throttled
+from service_runtime.throttling.usernames import client_of_form
 
-from .runtime import problems
-from .runtime.throttling.headers import throttled
-from .runtime.throttling.usernames import client_of_form
 
 admin.site.site_header = admin.site.site_title = settings.SERVICE_TITLE
 

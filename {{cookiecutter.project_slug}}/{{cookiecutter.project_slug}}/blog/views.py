@@ -8,10 +8,10 @@ from rest_framework import generics
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
+from service_runtime.caching.responses import cached_response
+from service_runtime.logging import log_event
+from service_runtime.throttling.throttles import ScopedRateThrottle
 
-from ..runtime.caching.responses import cached_response
-from ..runtime.logging import log_event
-from ..runtime.throttling.throttles import ScopedRateThrottle
 from .models import Author, Blog
 from .serializers import AuthorSerializer, BlogSerializer
 

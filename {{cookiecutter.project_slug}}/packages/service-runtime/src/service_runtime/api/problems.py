@@ -1,0 +1,159 @@
+"""Errors of the API: JSON, or problem details (RFC 9457) for clients that accept those.
+
+All paths under the setting API_PREFIX respond like this, whether a REST framework view has failed,
+no view was found or a middleware has rejected the request. Other paths have Django's HTML pages.
+"""
+
+import logging
+import re
+from collections.abc import Callable
+from http.client import responses
+from typing import Any
+
+from django.core.exceptions import BadRequest, MiddlewareNotUsed, SuspiciousOperation
+from django.db import IntegrityError
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
+from django.utils.cache import patch_vary_headers
+from django.views import csrf, defaults
+from rest_framework import exceptions, status
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as rest_exception_handler
+
+from ..conf import settings
+from ..throttling.headers import violated_policies
+from .renderers import use_api_renderer, use_renderer
+
+PROBLEM = "application/problem+json"
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+# Named in an Accept header, and not with q=0.
+_ACCEPTED = re.compile(re.escape(PROBLEM) + r"(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE)
+# What reading a form may raise.
+_MALFORMED = (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePostError)
+
+# As PostgreSQL and SQLite say that another row has the value, or that the row referred to is gone.
+_CONFLICTING = re.compile(r"unique constraint|foreign key", re.IGNORECASE)
+
+logger = logging.getLogger(__name__)
+
+
+class Conflict(exceptions.APIException):
+    """A write that another request has overtaken since its values were validated: a 409."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = "The request conflicts with the present state of the resource."
+    default_code = "conflict"
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """Return the response to an exception of a REST framework view; None makes it a 500."""
+    if isinstance(exc, UnreadablePostError):  # the client has gone, or its chunks are malformed
+        exc = exceptions.ParseError("The request body is incomplete.")
+    if isinstance(exc, IntegrityError) and _CONFLICTING.search(str(exc)):
+        exc = Conflict()
+    response = rest_exception_handler(exc, context)
+    if response is None:
+        return None
+    request = context["request"]
+    if _wants_problem(request):
+        use_renderer(request, JSONRenderer())
+        response.data = problem(request, response.status_code, response.data)
+        response.content_type = PROBLEM
+    else:
+        use_api_renderer(request)
+    patch_vary_headers(response, ["Accept"])
+    return response
+
+
+def _wants_problem(request: Any) -> bool:
+    accept = request.META.get("HTTP_ACCEPT", "")
+    return bool(settings.API_PROBLEM_DETAILS or _ACCEPTED.search(accept))
+
+
+def problem(request: Any, status_code: int, data: Any) -> dict[str, Any]:
+    """Return the problem details of an error, given what REST framework says of it.
+
+    Invalid values are in `errors`. The type of a 429 is that of the RateLimit draft, with the names
+    that its policies have in the RateLimit fields.
+    """
+    found: dict[str, Any] = {"type": "about:blank", "title": responses.get(status_code, "")}
+    found["status"] = status_code
+    if isinstance(data, dict) and data.keys() == {"detail"}:
+        found["detail"] = data["detail"]
+    else:
+        found["detail"] = exceptions.ValidationError.default_detail
+        found["errors"] = data
+    violated = violated_policies(getattr(request, "_request", request))
+    if status_code == status.HTTP_429_TOO_MANY_REQUESTS and violated:
+        found |= {"type": QUOTA_EXCEEDED, "title": "Quota exceeded", "violated-policies": violated}
+    return found
+
+
+def is_api(request: HttpRequest) -> bool:
+    """Return whether a request is for a path of the API."""
+    return request.path_info.startswith(settings.API_PREFIX)
+
+
+def _body(request: HttpRequest, error: exceptions.APIException) -> tuple[bytes, str]:
+    """Return the body and the media type of an error that no view of REST framework has raised."""
+    data: Any = {"detail": error.detail}
+    wants_problem = _wants_problem(request)
+    if wants_problem:
+        data = problem(request, error.status_code, data)
+    return JSONRenderer().render(data), PROBLEM if wants_problem else JSONRenderer.media_type
+
+
+def _handler(
+    error: type[exceptions.APIException], page: Callable[..., HttpResponse]
+) -> Callable[..., HttpResponse]:
+    """Return a view for Django's errors of one kind, which has a page for paths of no API."""
+
+    def handler(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if is_api(request):
+            body, media_type = _body(request, error())
+            response = HttpResponse(body, status=error.status_code, content_type=media_type)
+            patch_vary_headers(response, ["Accept"])
+            return response
+        try:
+            return page(request, *args, **kwargs)
+        except Exception as exc:
+            # The page reads the form for its CSRF token, and the form may be what is malformed.
+            if not isinstance(exc, _MALFORMED):
+                logger.exception("The page for status %d failed", error.status_code)
+            return HttpResponse(f"{responses[error.status_code]}\n", status=error.status_code)
+
+    return handler
+
+
+# django.urls calls these by the names in urls.py, and CSRF_FAILURE_VIEW the last.
+bad_request = _handler(exceptions.ParseError, defaults.bad_request)
+permission_denied = _handler(exceptions.PermissionDenied, defaults.permission_denied)
+not_found = _handler(exceptions.NotFound, defaults.page_not_found)
+server_error = _handler(exceptions.APIException, defaults.server_error)
+csrf_failure = _handler(exceptions.PermissionDenied, csrf.csrf_failure)
+
+
+_DEBUG_PAGES: dict[int, type[exceptions.APIException]] = {
+    error.status_code: error
+    for error in (exceptions.ParseError, exceptions.NotFound, exceptions.APIException)
+}
+
+
+class DebugPageMiddleware:
+    """While DEBUG is on, replace Django's debug page for API clients that are no browsers."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        if not settings.DEBUG:
+            raise MiddlewareNotUsed
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        error = _DEBUG_PAGES.get(response.status_code)
+        is_page = response.get("Content-Type", "").startswith("text/")
+        for_browser = "text/html" in request.META.get("HTTP_ACCEPT", "")
+        if error and is_page and is_api(request) and not for_browser:
+            response.content, response["Content-Type"] = _body(request, error())
+            response["Content-Length"] = str(len(response.content))
+        return response

@@ -1,0 +1,18 @@
+from django.apps import AppConfig
+
+from .conf import settings
+
+
+class RuntimeConfig(AppConfig):
+    name = "service_runtime"
+
+    def ready(self) -> None:
+        # Importing them registers the checks and connects the signals.
+        from . import signals  # noqa: F401
+        from .caching import checks as _caching  # noqa: F401
+        from .caching import patches
+        from .logging import redaction
+        from .throttling import checks as _throttling  # noqa: F401
+
+        patches.install()
+        redaction.redact(settings.LOG_REDACT)

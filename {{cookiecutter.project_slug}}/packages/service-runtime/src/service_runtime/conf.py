@@ -1,0 +1,109 @@
+"""All settings of the runtime, with their defaults.
+
+A project overrides a default by a Django setting of the same name. `environment_settings` of
+`service_runtime.variables` reads most of them from environment variables.
+"""
+
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any
+
+from django.conf import settings as django_settings
+
+
+class Defaults:
+    """The settings of the runtime, and the value of each where a project does not set it."""
+
+    # The service, in log lines, metrics and error reports.
+    SERVICE_NAME: str = "service"
+    SERVICE_VERSION: str = ""
+
+    # Serving (gunicorn).
+    HOST: str = "127.0.0.1"
+    PORT: int = 8000
+    OPS_PORT: int = 8001
+    WEB_CONCURRENCY: int = 2
+    WEB_THREADS: int = 4
+    GRACEFUL_TIMEOUT: int = 30  # seconds
+    STUCK_SECONDS: int = 300  # 0: never
+    # Proxies between the clients and the service that append to X-Forwarded-For.
+    NUM_PROXIES: int = 0
+
+    # Redis. Without a URL the cache and the throttles are local to the process.
+    REDIS_URL: str = ""
+    CACHEOPS_REDIS_URL: str = ""
+    THROTTLING_REDIS_URL: str = ""
+    REDIS_SOCKET_TIMEOUT: float = 0.05  # seconds
+    REDIS_CA_CERT: str = ""
+    # Starts every key; separates services that share a Redis.
+    CACHE_KEY_PREFIX: str = "service"
+
+    # Throttling. The rates are REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"].
+    THROTTLE_VARIABLES: list[str] = []  # those of the environment, for `manage.py throttles`
+    THROTTLING_FAIL_CLOSED: list[str] = []  # scopes that respond with 503 while Redis is down
+    THROTTLING_HEADERS: str = "draft"  # or legacy, both, off
+    THROTTLING_EXEMPT_NETWORKS: list[IPv4Network | IPv6Network] = []
+    # Dotted paths of functions that take a request (docs/throttling.md of the service).
+    THROTTLING_GET_CLIENT: str | None = None
+    THROTTLING_GET_TIER: str | None = None
+
+    # The API. Errors of all paths under the prefix are JSON.
+    API_PREFIX: str = "/api/"
+    API_PROBLEM_DETAILS: bool = False  # application/problem+json, whatever the client accepts
+
+    # Logging.
+    LOG_LEVEL: str = "INFO"
+    LOG_LEVELS: dict[str, str] = {}  # of single loggers, by name
+    LOG_FORMAT: str = "json"  # or console
+    LOG_STREAM: str = "stdout"  # or stderr
+    LOG_QUEUE: int = 0  # lines that wait for a slow reader; 0: writers wait
+    LOG_FIELDS: dict[str, str] = {}  # other names of fields
+    LOG_REDACT: list[str] = []  # more names whose values are redacted
+    SLOW_REQUEST_SECONDS: float = 1
+    SLOW_QUERY_SECONDS: float = 0.1
+
+    # Traces and error reports, which need the extras `tracing` and `sentry`.
+    OTEL_EXPORTER_OTLP_ENDPOINT: str = ""
+    SENTRY_DSN: str = ""
+
+    SECURITY_HEADERS: dict[str, str] = {
+        # Other sites cannot load responses as images, scripts and the like. It does not apply to
+        # requests with CORS, so CORS_ALLOWED_ORIGINS can still call the API.
+        "Cross-Origin-Resource-Policy": "same-origin",
+        # Browser features that no page of an API needs, nor a script injected into one.
+        "Permissions-Policy": ", ".join(
+            f"{feature}=()"
+            for feature in (
+                *("accelerometer", "camera", "display-capture", "geolocation", "gyroscope"),
+                *("magnetometer", "microphone", "midi", "payment", "screen-wake-lock", "serial"),
+                *("usb", "xr-spatial-tracking"),
+            )
+        ),
+    }
+
+
+# For CACHEOPS_SKIP_FIELDS: fields by whose value no result is found. Values are long, or equal
+# values are written differently.
+CACHEOPS_SKIP_FIELDS = [
+    *("FileField", "TextField", "BinaryField", "JSONField", "ArrayField"),
+    *("DecimalField", "FloatField", "DateTimeField", "TimeField", "DurationField"),
+    *("IntegerRangeField", "BigIntegerRangeField", "DecimalRangeField", "DateRangeField"),
+    "DateTimeRangeField",
+]
+# For CORS_EXPOSE_HEADERS: the headers that throttles and logs add to responses.
+EXPOSED_HEADERS = [
+    *("RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"),
+    *("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
+]
+
+
+class Settings(Defaults):
+    """Django's settings, with the defaults of the runtime."""
+
+    def __getattribute__(self, name: str) -> Any:
+        try:
+            return getattr(django_settings, name)
+        except AttributeError:
+            return super().__getattribute__(name)
+
+
+settings = Settings()

@@ -1,0 +1,199 @@
+"""Reads the process environment and reports everything that is wrong with it at once."""
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+import redis
+from django.core.exceptions import ImproperlyConfigured
+from environs import EnvValidationError, FileAwareEnv, ValidationError
+
+from .logging.names import FIELD_NAMES
+from .logging.redaction import REDACTED, Masked
+from .logging.values import text
+
+T = TypeVar("T")
+_SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|KEY|DSN|_URL$")
+_FILE = "_FILE"
+_QUOTED = re.compile(r"(['\"])(?:(?:(?!\1)[^\\]|\\.)*+)\1")  # a value, as reasons repeat it
+
+
+class Environment(FileAwareEnv):
+    """environs' reader with deferred errors.
+
+    Each variable NAME can also come from a file that NAME_FILE names, which is how Kubernetes and
+    Docker mount secrets. Wrong values are collected, so that one start reports them all.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(eager=False, strip_whitespace=True)
+
+    def _get_value(self, env_key: str, default: object) -> object:
+        try:
+            return super()._get_value(env_key, default)
+        except (OSError, ValueError):  # environs raises ValueError at once, without deferring it
+            path = self._variables()[env_key + _FILE]
+            self.reject(env_key + _FILE, f"{path!r} is not a file that this process can read.")
+            return default
+
+    def read_file(self, path: Path) -> None:
+        """Read variables that the environment lacks from a file, if it exists.
+
+        ENV_FILE of the environment names another one, which has to exist.
+        """
+        chosen = path.parent / self.str("ENV_FILE", path.name)
+        if chosen.exists() and not chosen.is_dir():
+            self.read_env(chosen, recurse=False)
+        elif "ENV_FILE" in os.environ:
+            self.reject("ENV_FILE", "Must be the path of a file.")
+
+    def database(self, name: str, default: Path) -> dict[str, Any]:
+        """Return an entry of DATABASES for a URL; for a SQLite file by default."""
+        engines = {f"django.db.backends.{engine}" for engine in ("sqlite3", "postgresql")}
+        found: dict[str, Any] = {"ENGINE": "django.db.backends.sqlite3", "NAME": default}
+        if self.names(name):
+            found = self.dj_db_url(name) or found
+        if found["ENGINE"] not in engines or not found["NAME"]:
+            rule = "Must look like postgres://user:password@host:5432/name or sqlite:///path."
+            self.reject(name, rule)
+        return found
+
+    def names(self, prefix: str) -> list[str]:
+        """Return the names of the variables that begin with `prefix`, also if set as files."""
+        names = {name.removesuffix(_FILE) for name in self._variables()}
+        return sorted(name for name in names if name.startswith(prefix))
+
+    def items(self, name: str, parse: Callable[[str], T]) -> list[T]:
+        """Return what a comma-separated variable lists, without blanks, each item parsed."""
+        parsed = []
+        for item in (self.str(name, "") or "").split(","):
+            if item := item.strip():
+                try:
+                    parsed.append(parse(item))
+                except ValueError as error:
+                    self.reject(name, str(error))
+        return parsed
+
+    def reject(self, name: str, reason: str) -> None:
+        """Record that the variable `name` is wrong, and why, for `seal` to report."""
+        self._errors[name].append(reason)
+
+    def seal(self) -> None:
+        """End the reading.
+
+        Raises:
+            ImproperlyConfigured: a line for each wrong variable. Values are named, secrets are not.
+        """
+        try:
+            super().seal()
+        except EnvValidationError as error:
+            reasons = cast("dict[str, list[str]]", error.error_messages)
+            lines = [self._line(name, reasons[name]) for name in reasons]
+            raise ImproperlyConfigured(Masked("\n".join(lines))) from None
+
+    def _variables(self) -> dict[str, str]:
+        return {**self._environ, **os.environ}
+
+    def _line(self, name: str, reasons: list[str]) -> str:
+        """Return what is wrong with a variable, in which only values can have secrets.
+
+        They are in quotes; the sentences around them are ours, and may show how a URL looks.
+        """
+        value = self._variables().get(name)
+        is_secret = _SECRET.search(name) and not name.endswith(_FILE)
+        reason = _QUOTED.sub(
+            lambda quoted: repr(REDACTED) if is_secret else text(quoted[0]), " ".join(reasons)
+        )
+        shown = "" if value is None or is_secret else f" (it is {text(value)[:80]!r})"
+        return f"{name}: {reason}{shown}"
+
+
+def validate_redis_url(url: str) -> None:
+    """Accept `redis://`, `rediss://` (TLS) and `unix://` URLs, and the empty string for none.
+
+    Raises:
+        environs.ValidationError: a sentence with the rule; it never repeats the URL's password.
+    """
+    if not url:
+        return
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in {"redis", "rediss"}:
+            has_database = re.fullmatch(r"/?[0-9]*", parts.path) is not None
+            well_formed = bool(parts.hostname) and has_database
+        else:
+            well_formed = parts.scheme == "unix" and bool(parts.path)
+        # It connects to nothing, and refuses what redis-py would refuse at the first request.
+        redis.ConnectionPool.from_url(url).make_connection()
+    except (TypeError, ValueError):
+        well_formed = False
+    if not well_formed:
+        raise ValidationError(
+            "Must look like redis://user:password@host:6379/0 (rediss:// for TLS),"
+            " with special characters of the password percent-encoded."
+        )
+
+
+def validate_file(path: str) -> None:
+    """Accept the path of a file, and the empty string for none.
+
+    Raises:
+        environs.ValidationError: a sentence with the rule.
+    """
+    if path and not Path(path).is_file():
+        raise ValidationError("Must be the path of a file.")
+
+
+def parse_host(text: str) -> str:
+    """Return a host name as ALLOWED_HOSTS takes it, such as `api.example.com` or `.example.com`.
+
+    Raises:
+        ValueError: a sentence with the text and the rule.
+    """
+    if not re.fullmatch(r"\*|\.?[\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\]", text):
+        raise ValueError(f"{text!r} is not a host name such as api.example.com.")
+    return text
+
+
+def parse_origin(text: str) -> str:
+    """Return an origin, such as `https://api.example.com`.
+
+    Raises:
+        ValueError: a sentence with the text and the rule.
+    """
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
+        raise ValueError(f"{text!r} is not an origin such as https://api.example.com.")
+    return text
+
+
+def parse_field_names(text: str) -> dict[str, str]:
+    """Return other names of log fields: those of a log service, or a pair such as `uid=user.id`.
+
+    Raises:
+        ValueError: a sentence with the text and the rule.
+    """
+    if text in FIELD_NAMES:
+        return FIELD_NAMES[text]
+    field, separator, name = text.partition("=")
+    if not (separator and field.strip() and name.strip()):
+        raise ValueError(
+            f"{text!r} is neither of {', '.join(FIELD_NAMES)} nor a pair such as uid=user.id."
+        )
+    return {field.strip(): name.strip()}
+
+
+def parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Parse a network such as `10.0.0.0/8`, or a single address.
+
+    Raises:
+        ValueError: a sentence with the text and the rule.
+    """
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a network such as 10.0.0.0/8.") from None

@@ -1,0 +1,1 @@
+"""Serving under gunicorn: its settings, hooks and logger, and the WSGI application."""

@@ -1,0 +1,176 @@
+"""gunicorn's settings and hooks. A service's gunicorn.conf.py takes them over:
+
+from service_runtime.serving import gunicorn
+
+globals().update(gunicorn.configuration("my-service"))
+wsgi_app = "my_service.wsgi:application"
+"""
+
+import atexit
+import gc
+import itertools
+import os
+import platform
+import shutil
+import socket
+import tempfile
+from typing import Any
+
+from ..conf import settings
+
+HOOKS = ("on_starting", "when_ready", "pre_fork", "post_worker_init", "child_exit", "on_exit")
+
+
+def configuration(service: str) -> dict[str, Any]:
+    """Return gunicorn's settings and hooks for the service of DJANGO_SETTINGS_MODULE.
+
+    From here on everything that the process prints is a log line.
+
+    Args:
+        service: its name in log lines until the settings are loaded.
+
+    Raises:
+        SystemExit: the settings are invalid; they have been logged.
+    """
+    _share_metrics()
+    from ..logging import boot
+
+    boot.load_settings(service, stream="stdout")
+    host = f"[{settings.HOST}]" if ":" in settings.HOST else settings.HOST
+    return {
+        "bind": f"{host}:{settings.PORT}",
+        # Django reads the proxies' headers, if NUM_PROXIES says that there are proxies.
+        "forwarded_allow_ips": "",
+        "worker_class": "gthread",
+        # Without Redis each worker would count and cache for itself.
+        "workers": settings.WEB_CONCURRENCY if settings.REDIS_URL else 1,
+        "threads": settings.WEB_THREADS,
+        "graceful_timeout": settings.GRACEFUL_TIMEOUT,
+        # Longer than a proxy keeps an idle connection, so that the proxy closes it first.
+        "keepalive": 75,
+        "preload_app": True,
+        # Workers' heartbeats are files: on a disk they would stop when it stalls.
+        "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108
+        "control_socket_disable": True,
+        "logger_class": f"{__package__}.logger.Logger",
+        "accesslog": "-",
+        **{name: globals()[name] for name in HOOKS},
+    }
+
+
+def _share_metrics() -> None:
+    """Create the folder through which workers share metrics, and remove it at the end.
+
+    prometheus_client reads its name when it is imported.
+    """
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        return
+    folder, arbiter = tempfile.mkdtemp(prefix="metrics-"), os.getpid()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+
+    @atexit.register
+    def remove() -> None:
+        if os.getpid() == arbiter:  # workers exit too
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def on_starting(server: Any) -> None:
+    """Do not start with errors of Django's checks, or on an operations port in use.
+
+    Checks do not run under gunicorn by themselves, and workers would silently share the port.
+    """
+    from django.core.checks import run_checks
+    from django.core.exceptions import ImproperlyConfigured
+
+    from ..logging import boot
+
+    _omit_server_header()
+    try:
+        messages = run_checks()
+    except ImproperlyConfigured as error:  # of a backend, which a check of Django's creates
+        boot.fail(str(error))
+    if errors := [m for m in messages if m.is_serious() and not m.is_silenced()]:
+        boot.fail("\n".join(f"{error.id}: {error.msg}" for error in errors))
+    if not settings.DEBUG and not (settings.STATIC_ROOT / "staticfiles.json").exists():
+        boot.fail("While DEBUG is off, `manage.py collectstatic --noinput` has to run first.")
+    family = socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.HOST, settings.OPS_PORT))
+        except OSError as error:
+            boot.fail(f"OPS_PORT: {settings.OPS_PORT} is not free: {error.strerror}.")
+
+
+def _omit_server_header() -> None:
+    """Omit the Server header of responses, for which gunicorn has no setting."""
+    from gunicorn.http import wsgi
+
+    response: Any = wsgi.Response
+    default_headers = response.default_headers
+
+    def without_server(self: Any) -> list[str]:
+        return [line for line in default_headers(self) if not line.startswith("Server:")]
+
+    response.default_headers = without_server
+
+
+def when_ready(server: Any) -> None:
+    """Exclude what was loaded from garbage collection, so that workers share its memory."""
+    import django
+
+    from ..logging import log_event
+
+    if not settings.REDIS_URL:
+        server.log.warning(
+            "REDIS_URL is not set: the cache and the throttles are local to this process and"
+            " cacheops is off, which is for development only."
+        )
+    log_event(
+        "started",
+        {
+            "python": platform.python_version(),
+            "django": django.__version__,
+            "workers": server.cfg.workers,
+            "threads": server.cfg.threads,
+            "port": settings.PORT,
+            "ops_port": settings.OPS_PORT,
+        },
+    )
+    gc.collect()
+    gc.freeze()
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the worker the first slot that no other worker has."""
+    from ..metrics import next_slot
+
+    taken = {getattr(other, "slot", None) for other in server.WORKERS.values()}
+    worker.slot = next(slot for slot in itertools.count(1) if slot not in taken)
+    next_slot(f"worker-{worker.slot}")
+
+
+def post_worker_init(worker: Any) -> None:
+    """Serve the operations port from each worker."""
+    from ..ops import server
+
+    server.start(
+        settings.HOST,
+        settings.OPS_PORT,
+        threads=worker.cfg.threads,
+        draining=lambda: not worker.alive,
+    )
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Remove the gauges of a worker that has exited."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(f"worker-{worker.slot}")
+
+
+def on_exit(server: Any) -> None:
+    """Log that the service has stopped."""
+    from ..logging import log_event
+
+    log_event("stopped", {})

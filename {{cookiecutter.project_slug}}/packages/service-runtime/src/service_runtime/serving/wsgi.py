@@ -1,0 +1,42 @@
+"""The WSGI application, complete before gunicorn forks."""
+
+import logging
+
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.wsgi import get_wsgi_application
+from django.urls import get_resolver
+
+from ..http.requests import WSGIRequest
+from ..tracing import start
+
+
+def get_application() -> WSGIHandler:
+    """Return the application of DJANGO_SETTINGS_MODULE, with every view imported.
+
+    Workers share what is loaded here, and their first requests do not wait for it.
+
+    Raises:
+        ImproperlyConfigured: an extra that the settings need is not installed.
+    """
+    start()
+    application = get_wsgi_application()
+    application.request_class = WSGIRequest
+    get_resolver().url_patterns  # noqa: B018 - loads every view
+    _generate_schema()
+    return application
+
+
+def _generate_schema() -> None:
+    """Generate the OpenAPI schema once.
+
+    drf-spectacular completes its own classes while it generates the first one, which is not safe in
+    several threads at once.
+    """
+    from drf_spectacular.drainage import GENERATOR_STATS
+    from drf_spectacular.generators import SchemaGenerator
+
+    try:
+        with GENERATOR_STATS.silence():
+            SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+    except Exception:  # the rest of the service does not need it
+        logging.getLogger(__name__).exception("The OpenAPI schema cannot be generated")

@@ -1,0 +1,93 @@
+"""Traces and error reports, each of which one environment variable switches on.
+
+Their packages are extras of pyproject.toml (`tracing`, `sentry`); without the variables nothing is
+imported.
+"""
+
+import os
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from .conf import settings
+from .logging import context
+from .logging.values import plain, text
+
+
+def start() -> None:
+    """Switch on what the environment asks for; called once, before the application is made.
+
+    Raises:
+        ImproperlyConfigured: an extra that is asked for is not installed.
+    """
+    if settings.SENTRY_DSN:
+        _start_sentry()
+    if settings.OTEL_EXPORTER_OTLP_ENDPOINT:
+        _start_tracing()
+
+
+def _start_sentry() -> None:
+    try:
+        import sentry_sdk
+    except ImportError:
+        raise _missing("SENTRY_DSN", "sentry") from None
+    sentry_sdk.init(
+        dsn=settings.SENTRY_DSN,
+        release=f"{settings.SERVICE_NAME}@{settings.SERVICE_VERSION}",
+        send_default_pii=False,
+        include_local_variables=False,  # which have secrets in them
+        before_send=_redacted,
+    )
+
+
+def _redacted(event: Any, hint: Any) -> Any:
+    """Keep out of a report what is kept out of the log."""
+    for part in ("logentry", "extra", "request", "breadcrumbs"):
+        if part in event:
+            event[part] = plain(event[part])
+    for error in event.get("exception", {}).get("values", []):
+        error["value"] = text(error.get("value") or "")
+    return event
+
+
+def _start_tracing() -> None:
+    try:
+        from opentelemetry import trace
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.instrumentation.django import DjangoInstrumentor
+        from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
+        from opentelemetry.instrumentation.redis import RedisInstrumentor
+        from opentelemetry.instrumentation.sqlite3 import SQLite3Instrumentor
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        raise _missing("OTEL_EXPORTER_OTLP_ENDPOINT", "tracing") from None
+    resource = Resource.create(
+        {"service.name": settings.SERVICE_NAME, "service.version": settings.SERVICE_VERSION}
+    )
+    provider = TracerProvider(resource=resource)
+    # The exporter reads the environment, where a variable that names a file has no value.
+    os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = settings.OTEL_EXPORTER_OTLP_ENDPOINT
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    instrumentors: list[Any] = [
+        DjangoInstrumentor(),
+        PsycopgInstrumentor(),
+        RedisInstrumentor(),
+        SQLite3Instrumentor(),
+    ]
+    for instrumentor in instrumentors:
+        instrumentor.instrument()
+
+    def ids() -> tuple[str, str] | None:
+        span = trace.get_current_span().get_span_context()
+        return (f"{span.trace_id:032x}", f"{span.span_id:016x}") if span.is_valid else None
+
+    context.span_ids = ids
+
+
+def _missing(variable: str, extra: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(
+        f"{variable} is set, and the extra {extra!r} is not installed: `uv sync --extra {extra}`."
+    )

@@ -1,0 +1,596 @@
+"""Every change that a result depends on is seen, whatever the query and whatever the write."""
+
+import logging
+import time
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+import pytest
+from cacheops import cached_as
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group, Permission
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    F,
+    FilteredRelation,
+    FloatField,
+    IntegerField,
+    OuterRef,
+    Q,
+    Subquery,
+    Sum,
+    Value,
+    When,
+)
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Coalesce
+
+from service_runtime.caching import querysets
+from service_runtime.caching.dependencies import Dependencies
+from tests.shapes import models as shapes_models
+from tests.shapes.models import Bar, City, Person, Place, Region, Restaurant
+
+pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
+User = get_user_model()
+Membership: Any = User.groups.through
+shapes: Any = shapes_models  # some of which depend on Django's version
+groups: Any = Group.objects  # which cacheops gives methods
+
+
+def save(row, fields=None, **values):
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.save(update_fields=fields)
+
+
+@pytest.fixture
+def user():
+    return User.objects.create_user("ada")
+
+
+@pytest.fixture
+def group():
+    Group.objects.create(name="none")
+    group = Group.objects.create(name="editors")
+    group.permissions.add(Permission.objects.get(codename="add_group"))
+    return group
+
+
+def without_rights():
+    return Group.objects.get(name="none")
+
+
+def memberships():
+    return Membership.objects.filter(group=OuterRef("pk"))
+
+
+def users():
+    return Subquery(memberships().values("user")[:1])
+
+
+QUERIES = {
+    "in": lambda user: Group.objects.filter(pk__in=Membership.objects.values("group")),
+    "in a list": lambda user: Group.objects.filter(
+        pk__in=[Subquery(memberships().values("group")[:1]), 0]
+    ),
+    "not in": lambda user: Group.objects.exclude(pk__in=Membership.objects.values("group")),
+    "Exists": lambda user: Group.objects.filter(Exists(memberships())),
+    "not Exists": lambda user: Group.objects.filter(~Exists(memberships())),
+    "Exists with or": lambda user: Group.objects.filter(Q(name="") | Q(Exists(memberships()))),
+    "annotation": lambda user: Group.objects.annotate(found=users()).values_list("found"),
+    "annotation of Exists": lambda user: Group.objects.annotate(
+        found=Exists(memberships())
+    ).values_list("found"),
+    "Coalesce": lambda user: Group.objects.annotate(
+        found=Coalesce(users(), 0, output_field=IntegerField())
+    ).values_list("found"),
+    "Case": lambda user: Group.objects.annotate(
+        found=Case(When(Exists(memberships()), then=Value(1)), default=Value(0))
+    ).values_list("found"),
+    "alias": lambda user: Group.objects.alias(found=users()).filter(found=user.pk),
+    "aggregate annotation": lambda user: Group.objects.annotate(found=Count("user")).values_list(
+        "found"
+    ),
+    "union": lambda user: Group.objects.filter(name="").union(Group.objects.filter(user=user)),
+    "subquery in a union": lambda user: Group.objects.filter(name="").union(
+        Group.objects.filter(Exists(memberships()))
+    ),
+    "relation": lambda user: Group.objects.filter(user=user),
+    "excluded relation": lambda user: Group.objects.exclude(user=user),
+    "nested": lambda user: Permission.objects.filter(
+        group__in=Group.objects.filter(pk__in=Membership.objects.values("group"))
+    ),
+    "permissions": lambda user: Permission.objects.filter(group__in=user.groups.all()),
+    "filtered relation": lambda user: Group.objects.annotate(
+        member=FilteredRelation("user", condition=Q(user__is_active=True))
+    ).filter(member__isnull=False),
+    "subquery in a filtered relation": lambda user: Group.objects.annotate(
+        member=FilteredRelation("permissions", condition=Q(Exists(Membership.objects.all())))
+    ).values_list("member"),
+    "raw SQL": lambda user: Group.objects.filter(
+        pk__in=RawSQL("SELECT group_id FROM auth_user_groups", ())
+    ),
+    "raw SQL in upper case": lambda user: Group.objects.filter(
+        pk__in=RawSQL("SELECT GROUP_ID FROM AUTH_USER_GROUPS", ())
+    ),
+    "extra": lambda user: Group.objects.extra(
+        where=["id IN (SELECT group_id FROM auth_user_groups)"]
+    ),
+    "extra select": lambda user: Group.objects.extra(
+        select={"found": "SELECT count(*) FROM auth_user_groups"}
+    ).values_list("found"),
+    "extra tables": lambda user: Group.objects.extra(
+        tables=["auth_user_groups"], where=["auth_user_groups.group_id = auth_group.id"]
+    ),
+}
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+def test_a_change_of_every_table_that_a_query_names_is_seen(user, group, query):
+    before = list(query(user))
+    assert list(query(user)) == before
+
+    user.groups.add(group)
+
+    assert list(query(user)) == list(query(user).nocache()) != before
+
+
+def test_an_order_by_subquery_is_seen(user, group):
+    other = without_rights()
+
+    def found():
+        return list(
+            Group.objects.order_by(Coalesce(users(), 0, output_field=IntegerField()).desc(), "pk")
+        )
+
+    assert found() == [other, group]
+    user.groups.add(group)
+    assert found() == [group, other]
+
+
+def test_an_order_by_a_subquery_of_other_rows_of_the_same_table_is_seen():
+    paris, rome = City.objects.create(name="Paris"), City.objects.create(name="Rome")
+    first, second = (Place.objects.create(name=name, city=paris) for name in "ab")
+
+    def found():
+        has_twin = Exists(Place.objects.filter(city=rome, name=OuterRef("name")))
+        return list(Place.objects.filter(city=paris).order_by(has_twin.desc(), "name"))
+
+    assert found() == [first, second]
+    Place.objects.create(name="b", city=rome)
+    assert found() == [second, first]
+
+
+@pytest.mark.parametrize("operation", ["count", "exists", "aggregate", "get", "first"])
+def test_every_cached_operation_sees_a_subquery(user, group, operation):
+    def result():
+        found = groups.filter(Exists(memberships())).cache()
+        if operation == "aggregate":
+            return found.aggregate(number=Count("pk"))
+        if operation == "get":
+            return len(found.filter(name="editors"))
+        return getattr(found, operation)()
+
+    before = result()
+    user.groups.add(group)
+    assert result() != before
+
+
+GRANTS = {
+    "add": lambda user, group: user.groups.add(group),
+    "set": lambda user, group: user.groups.set([group]),
+    "add on the other side": lambda user, group: group.user_set.add(user),
+    "set on the other side": lambda user, group: group.user_set.set([user]),
+    "row": lambda user, group: Membership.objects.create(user=user, group=group),
+    "saved row": lambda user, group: Membership(user=user, group=group).save(),
+    "rows": lambda user, group: Membership.objects.bulk_create(
+        [Membership(user=user, group=group)]
+    ),
+    "upserted rows": lambda user, group: Membership.objects.bulk_create(
+        [Membership(user=user, group=group)], ignore_conflicts=True
+    ),
+    "direct": lambda user, group: user.user_permissions.add(group.permissions.get()),
+    "is_superuser": lambda user, group: User.objects.filter(pk=user.pk).update(is_superuser=True),
+}
+REVOCATIONS = {
+    "remove": lambda user, group: user.groups.remove(group),
+    "clear": lambda user, group: user.groups.clear(),
+    "set": lambda user, group: user.groups.set([]),
+    "remove on the other side": lambda user, group: group.user_set.remove(user),
+    "clear on the other side": lambda user, group: group.user_set.clear(),
+    "set on the other side": lambda user, group: group.user_set.set([]),
+    "delete of rows": lambda user, group: Membership.objects.filter(user=user).delete(),
+    "delete of a row": lambda user, group: Membership.objects.get(user=user).delete(),
+    "update of rows": lambda user, group: Membership.objects.update(group=without_rights()),
+    "save of a row": lambda user, group: save(Membership.objects.get(), group=without_rights()),
+    "bulk_update of rows": lambda user, group: Membership.objects.bulk_update(
+        [Membership(pk=Membership.objects.get().pk, group=without_rights())], ["group"]
+    ),
+    "group's permission": lambda user, group: group.permissions.clear(),
+    "permission's group": lambda user, group: group.permissions.get().group_set.clear(),
+    "delete of the group": lambda user, group: group.delete(),
+    "delete of groups": lambda user, group: Group.objects.all().delete(),
+    "delete of the permission": lambda user, group: group.permissions.all().delete(),
+    "is_active": lambda user, group: User.objects.filter(pk=user.pk).update(is_active=False),
+    "bulk_update": lambda user, group: User.objects.bulk_update(
+        [User(pk=user.pk, is_active=False)], ["is_active"]
+    ),
+    "save": lambda user, group: save(user, is_active=False),
+    "save of a field": lambda user, group: save(user, ["is_active"], is_active=False),
+    "upsert": lambda user, group: User.objects.bulk_create(
+        [User(username="ada", is_active=False)],
+        update_conflicts=True,
+        update_fields=["is_active"],
+        unique_fields=["username"],
+    ),
+}
+
+
+def may_add_groups(user):
+    """Return what a request of now may do: of a user who is looked up again."""
+    return User.objects.get(pk=user.pk).has_perm("auth.add_group")
+
+
+@pytest.mark.parametrize("grant", GRANTS.values(), ids=GRANTS)
+def test_a_right_that_is_given_is_seen(user, group, grant):
+    assert not may_add_groups(user)
+    grant(user, group)
+    assert may_add_groups(user)
+
+
+@pytest.mark.parametrize("revoke", REVOCATIONS.values(), ids=REVOCATIONS)
+def test_a_right_that_is_taken_away_is_gone(user, group, revoke):
+    user.groups.add(group)
+    assert may_add_groups(user)
+    assert may_add_groups(user)
+
+    revoke(user, group)
+
+    assert not may_add_groups(user)
+
+
+def test_rights_are_cached(user, group, django_assert_num_queries):
+    may_add_groups(user)
+    with django_assert_num_queries(0):
+        may_add_groups(user)
+
+
+def test_a_change_of_one_row_leaves_the_results_of_others(user, django_assert_num_queries):
+    other = User.objects.create_user("grace")
+    User.objects.get(pk=user.pk)
+
+    other.save()
+
+    with django_assert_num_queries(0):
+        User.objects.get(pk=user.pk)
+
+
+def test_a_result_of_a_model_without_an_entry_is_not_stored(group, caplog):
+    querysets._report_untracked.cache_clear()
+
+    def found():
+        return list(Group.objects.filter(user__logentry__object_id="x"))
+
+    with caplog.at_level(logging.WARNING):
+        assert found() == found() == []
+    user = User.objects.create_user("ada")
+    user.groups.add(group)
+    LogEntry(user=user, object_id="x", action_flag=1).save()
+
+    assert found() == [group]
+    (record,) = caplog.records
+    assert "CACHEOPS has no entry for admin.LogEntry" in record.message
+
+
+def test_joins_that_only_compiling_adds_are_dependencies():
+    assert Dependencies.of([Place.objects.select_related("city")]).conditions.keys() >= {
+        "shapes_place",
+        "shapes_city",
+    }
+    assert "shapes_city" in Dependencies.of([Place.objects.order_by("city__name")]).conditions
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        lambda: City.objects.filter(name="a").select_related("capital"),
+        lambda: City.objects.filter(name="a").order_by("capital__name"),
+    ],
+    ids=["select_related", "order_by"],
+)
+def test_a_row_that_a_join_to_the_same_table_finds_is_seen(query):
+    capitals = [City.objects.create(name="Paris"), City.objects.create(name="Rome")]
+    for capital in capitals:
+        City.objects.create(name="a", capital=capital)
+
+    def found():
+        return [city.capital.name for city in query()]
+
+    assert found() == found() == ["Paris", "Rome"]
+    save(capitals[0], name="Zagreb")
+    assert sorted(found()) == ["Rome", "Zagreb"]
+    assert found() == [city.capital.name for city in query().nocache()]
+
+
+@pytest.mark.parametrize("condition", [Q(place=None), Q(place__name="") | Q(place__name=None)])
+def test_the_first_row_of_an_outer_join_is_seen(condition):
+    city = City.objects.create(name="Paris")
+    assert list(City.objects.filter(condition)) == [city]
+
+    Place.objects.create(name="Louvre", city=city)
+
+    assert list(City.objects.filter(condition)) == []
+
+
+places: Any = Place.objects
+restaurants: Any = Restaurant.objects
+bars: Any = Bar.objects
+PLACES = {
+    "fetch": lambda: list(Place.objects.values_list("name", flat=True)),
+    "get": lambda: Place.objects.get().name,
+    "cached_as": lambda: cached_as(Place)(lambda: places.nocache().get().name)(),
+    "subquery": lambda: list(
+        City.objects.annotate(found=Subquery(Place.objects.values("name")[:1])).values_list("found")
+    ),
+}
+RESTAURANTS = {
+    "fetch": lambda: list(Restaurant.objects.values_list("name", "stars")),
+    "get": lambda: Restaurant.objects.get().name,
+    "cached_as": lambda: cached_as(Restaurant)(lambda: restaurants.nocache().get().name)(),
+    "subquery": lambda: list(
+        City.objects.annotate(found=Subquery(Restaurant.objects.values("name")[:1])).values_list(
+            "found"
+        )
+    ),
+}
+CHANGES = {
+    "save": lambda model: save(model.objects.get(), name="New"),
+    "update": lambda model: model.objects.update(name="New"),
+    "bulk_update": lambda model: model.objects.bulk_update(
+        [model(pk=model.objects.get().pk, name="New")], ["name"]
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("written", [Place, Restaurant])
+@pytest.mark.parametrize(
+    "read",
+    [*PLACES.values(), *RESTAURANTS.values()],
+    ids=[*(f"place {name}" for name in PLACES), *(f"restaurant {name}" for name in RESTAURANTS)],
+)
+def test_inherited_rows_are_seen_in_both_directions(read, written, change):
+    City.objects.create(name="Paris")
+    Restaurant.objects.create(name="Old", stars=1)
+    before = read()
+    assert read() == before
+
+    change(written)
+
+    assert read() != before
+
+
+@pytest.mark.parametrize(("field", "model"), [("city", City), ("region", Region)])
+def test_a_field_that_a_deletion_empties_is_seen(field, model):
+    target = model.objects.create(name="Paris")
+    place = Place.objects.create(name="Louvre", **{field: target})
+    found = Place.objects.filter(name="Louvre", **{field: None})
+    assert list(found.all()) == []
+
+    target.delete()
+
+    assert list(found.all()) == [place]
+
+
+def test_related_objects_added_in_bulk_are_seen():
+    city, place = City.objects.create(name="Paris"), Place.objects.create(name="Louvre")
+    assert list(city.place_set.all()) == []
+
+    city.place_set.add(place)
+    assert list(city.place_set.all()) == [place]
+    city.place_set.clear()
+    assert list(city.place_set.all()) == []
+
+
+def test_equal_values_that_are_written_differently_are_one_condition():
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    place = Place.objects.create(name="Old", rating=Decimal("1.5"), opened=noon)
+
+    def names():
+        zone = timezone(timedelta(hours=5))
+        return [
+            Place.objects.get(rating=Decimal("1.500")).name,
+            Place.objects.get(opened=noon.astimezone(zone)).name,
+        ]
+
+    assert names() == ["Old", "Old"]
+    Place.objects.get(pk=place.pk)  # as the database returns it
+    place.refresh_from_db()
+    place.name = "New"
+    place.save()
+    assert names() == ["New", "New"]
+
+
+def test_a_value_that_only_the_database_knows_is_seen():
+    place = Place.objects.create(name="Louvre")
+    assert list(Place.objects.filter(visits=1)) == []
+
+    place.visits = F("visits") + 1
+    place.save()
+
+    assert list(Place.objects.filter(visits=1)) == [place]
+
+
+def test_an_upsert_is_seen_by_the_fields_that_it_leaves():
+    User.objects.create_user("ada", "ada@example.com")
+    found = User.objects.filter(email="ada@example.com")
+    assert found.get().is_active
+
+    REVOCATIONS["upsert"](None, None)
+
+    assert not found.get().is_active
+
+
+def test_the_deletion_of_a_row_that_was_loaded_in_part_is_seen():
+    place = Place.objects.create(name="Louvre")
+    assert list(Place.objects.filter(name="Louvre")) == [place]
+
+    Place.objects.only("pk").get().delete()
+
+    assert list(Place.objects.filter(name="Louvre")) == []
+
+
+def rows_by_values(rows):
+    return [
+        list(rows.filter(**values).values_list("pk", flat=True))
+        for name in ("Old", "New", "Newer")
+        for values in ({"name": name}, {"name": name, "visits": 1})
+    ]
+
+
+STALE = {
+    "save of a field": lambda place: save(place, ["visits"], visits=1),
+    "save of all fields": lambda place: save(place, visits=1),
+    "save by key": lambda place: save(Place(pk=place.pk, name="Newer", visits=1)),
+}
+
+
+@pytest.mark.parametrize("write", STALE.values(), ids=STALE)
+def test_a_save_of_an_instance_that_differs_from_its_row_is_seen(write):
+    place = Place.objects.create(name="Old")
+    save(places.nocache().get(), name="New")
+    before = rows_by_values(Place.objects.all())
+
+    write(place)
+
+    assert rows_by_values(Place.objects.all()) == rows_by_values(places.nocache()) != before
+
+
+@pytest.mark.parametrize("instance", [lambda place: place, lambda place: Place(pk=place.pk)])
+def test_a_deletion_by_an_instance_that_differs_from_its_row_is_seen(instance):
+    place = Place.objects.create(name="Old")
+    save(places.nocache().get(), name="New")
+    assert list(Place.objects.filter(name="New")) == [place]
+
+    instance(place).delete()
+
+    assert list(Place.objects.filter(name="New")) == []
+
+
+if hasattr(shapes, "Street"):  # DB_CASCADE of Django 6.1
+
+    def test_rows_that_the_database_deletes_by_itself_are_seen():
+        city = City.objects.create(name="Paris")
+        district = shapes.District.objects.create(name="Marais", city=city)
+        street = shapes.Street.objects.create(name="Rivoli", district=district)
+        assert list(shapes.Street.objects.filter(name="Rivoli")) == [street]
+
+        city.delete()
+
+        assert list(shapes.Street.objects.filter(name="Rivoli")) == []
+
+
+def test_a_change_of_a_row_that_objects_hides_is_seen():
+    person = Person.everyone.create(name="ada")
+    assert list(Person.everyone.filter(name="ada")) == [person]
+
+    save(person, name="grace")
+
+    assert list(Person.everyone.filter(name="ada")) == []
+
+
+def test_a_save_of_fields_that_no_condition_names_leaves_the_results_of_others(
+    user, django_assert_num_queries
+):
+    other = User.objects.create_user("grace")
+    User.objects.get(pk=user.pk)
+
+    save(other, ["last_login"], last_login=datetime.now(UTC))
+
+    with django_assert_num_queries(0):
+        User.objects.get(pk=user.pk)
+
+
+class Name(str, Enum):  # noqa: UP042 - a StrEnum prints as its value
+    LOUVRE = "Louvre"
+
+
+@pytest.mark.parametrize("asked", ["Louvre", Name.LOUVRE])
+@pytest.mark.parametrize("written", ["Louvre", Name.LOUVRE])
+def test_an_enumeration_of_strings_is_its_value(asked, written):
+    assert list(Place.objects.filter(name=asked)) == []
+    place = Place.objects.create(name=written)
+    assert list(Place.objects.filter(name=asked)) == [place]
+
+
+def test_excluding_several_lists_takes_no_time():
+    """It is 20 conditions of two values each, and 2 to the power of 20 of their opposites."""
+    found = Place.objects.exclude(name__in=["a", "b", "c", "d"], visits__in=[1, 2, 3, 4, 5])
+    started = time.process_time()
+    assert Dependencies.of([found]).conditions["shapes_place"] == [{}]
+    assert time.process_time() - started < 0.5
+
+
+def test_a_row_that_two_children_share_is_seen():
+    restaurant = Restaurant.objects.create(name="Old")
+    Bar(place_ptr_id=restaurant.pk, name="Old").save()
+
+    def name():
+        return cached_as(Bar)(lambda: bars.nocache().get().name)()
+
+    assert Bar.objects.get().name == name() == "Old"
+    save(restaurant, name="New")
+    assert Bar.objects.get().name == name() == "New"
+
+
+AGGREGATES = {
+    "subquery": lambda: Sum(Subquery(Place.objects.filter(city=OuterRef("pk")).values("visits"))),
+    "Exists": lambda: Count("pk", filter=Exists(Place.objects.filter(city=OuterRef("pk")))),
+    "raw SQL": lambda: Sum(RawSQL("(SELECT SUM(visits) FROM shapes_place)", ())),
+    "relation": lambda: Count("place"),
+}
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATES.values(), ids=AGGREGATES)
+def test_a_table_that_an_aggregate_names_is_seen(aggregate):
+    city = City.objects.create(name="Paris")
+    expression = aggregate()
+    before = [City.objects.aggregate(found=expression) for _ in range(2)][1]
+
+    Place.objects.create(city=city, visits=1)
+
+    assert City.objects.aggregate(found=expression)["found"] == 1 != before["found"]
+
+
+def test_aggregates_that_print_alike_are_told_apart():
+    Place.objects.create(visits=1)
+    fields = {float: FloatField(), int: IntegerField()}
+    for kind, field in fields.items():
+        found = Place.objects.aggregate(found=Sum("visits", output_field=field))["found"]
+        assert isinstance(found, kind)
+
+
+def test_queries_whose_parameters_read_alike_are_told_apart():
+    City.objects.create(name="a")
+    found = City.objects.annotate(number=Count("place"))
+    assert not found.filter(name__in=["a, b"])
+    assert len(found.filter(name__in=["a", "b"])) == 1
+
+
+def test_what_a_related_manager_finds_has_no_stale_instance():
+    Place.objects.create(name="Louvre", city=City.objects.create(name="Old"))
+
+    def names():
+        city = City.objects.get()
+        related, plain = city.place_set.all(), Place.objects.filter(city=city)
+        found: list[Any] = [*related, *plain]
+        return [place.city.name for place in found]
+
+    assert names() == names() == ["Old", "Old"]
+    save(City.objects.get(), name="New")
+    assert names() == ["New", "New"]

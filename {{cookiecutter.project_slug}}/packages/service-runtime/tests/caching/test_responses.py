@@ -1,0 +1,460 @@
+import itertools
+
+import pytest
+from django.contrib import messages
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpResponse, StreamingHttpResponse
+from django.middleware.csrf import get_token
+from django.template.response import SimpleTemplateResponse
+from django.test import Client
+from django.urls import path
+from django.utils import timezone, translation
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.generics import get_object_or_404
+from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
+from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
+
+from service_runtime.caching.pages import public_page
+from service_runtime.caching.responses import cached_response
+from service_runtime.throttling.throttles import ScopedRateThrottle
+
+pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
+calls = itertools.count()
+
+
+class Own(APIView):
+    """An answer for each user."""
+
+    permission_classes = [AllowAny]
+
+    @cached_response(Group)
+    def get(self, request):
+        return Response({"user": request.user.get_username(), "call": next(calls)})
+
+    @cached_response(Group)
+    def post(self, request):
+        return Response({"call": next(calls)})
+
+
+class Shared(APIView):
+    """One answer for everyone who is signed in."""
+
+    permission_classes = [IsAuthenticated]
+    renderer_classes = [JSONRenderer, BrowsableAPIRenderer]
+
+    @cached_response(Group, shared=True, vary_on=lambda request: request.headers.get("X-Tenant"))
+    def get(self, request):
+        return Response({"groups": Group.objects.count(), "call": next(calls)})
+
+
+class OwnedByAda(BasePermission):
+    def has_object_permission(self, request, view, thing):
+        return request.user.get_username() == "ada"
+
+
+class Mistaken(APIView):
+    """Shared, and yet not the same for everyone."""
+
+    permission_classes = [OwnedByAda]
+
+    @cached_response(Group, shared=True)
+    def get(self, request, reads):
+        return Response({
+            "user": lambda: str(request.user),
+            "Django's user": lambda: request._request.user.pk,
+            "session": lambda: request.session.get("cart"),
+            "auth": lambda: bool(request.auth),
+            "object": lambda: self.check_object_permissions(request, object()),
+            "filter": lambda: get_user_model().objects.filter(username=request.user).exists(),
+        }[reads]())  # fmt: skip
+
+
+class Throttled(APIView):
+    permission_classes = [AllowAny]
+    throttle_classes = [ScopedRateThrottle]
+    throttle_scope = "scope"
+
+    @cached_response(Group, shared=True)
+    def get(self, request):
+        return Response({})
+
+
+class Unkept(APIView):
+    permission_classes = [AllowAny]
+
+    @cached_response(Group, shared=True)
+    def get(self, request, kind):
+        response = Response({"call": next(calls)}, status=203 if kind == "status" else 200)
+        if kind == "cookie":
+            response.set_cookie("a", "b")
+        if kind == "no-store":
+            response["Cache-Control"] = "No-Store"
+        if kind == "vary":
+            response["Vary"] = "X-Tenant"
+        if kind == "csrf":
+            response.data["token"] = get_token(request._request)
+        if kind == "stream":
+            return StreamingHttpResponse([str(next(calls))])
+        return response
+
+
+class Cart(APIView):
+    """Something in the session."""
+
+    permission_classes = [AllowAny]
+
+    @cached_response(Group)
+    def get(self, request):
+        if add := request.query_params.get("add"):
+            request.session["cart"] = add
+        return Response({"cart": request.session.get("cart")})
+
+
+class Device:
+    is_authenticated = True
+    pk = 1
+
+
+class Headers(BaseAuthentication):
+    """Users of which there are no rows, and some that are no users."""
+
+    def authenticate(self, request):
+        if "X-Device" in request.headers:
+            return Device(), None
+        if "X-User-Id" in request.headers:
+            return get_user_model()(pk=1), None
+        if name := request.headers.get("X-User"):
+            return get_user_model()(username=name), None
+        return None
+
+
+class StatelessView(APIView):
+    authentication_classes = [Headers]
+    permission_classes = [AllowAny]
+
+    @cached_response(Group)
+    def get(self, request):
+        user = request.user
+        return Response({"user": getattr(user, "username", ""), "kind": type(user).__name__})
+
+
+class Groups(APIView):
+    permission_classes = [AllowAny]
+
+    @cached_response(lambda view: Group.objects.filter(pk=view.kwargs["pk"]), shared=True)
+    def get(self, request, pk):
+        return Response({"name": get_object_or_404(Group, pk=pk).name})
+
+
+class Files(APIView):
+    permission_classes = [AllowAny]
+
+    @cached_response(Group, shared=True)
+    def get(self, request, path):
+        return Response({"path": path + "/"})
+
+
+class Set(ViewSet):
+    permission_classes = [AllowAny]
+
+    @cached_response(lambda view: Group.objects.filter(pk=view.kwargs["pk"]))
+    def retrieve(self, request, pk):
+        return Response({"call": next(calls)}, headers={"Link": "<next>", "Cache-Control": "x"})
+
+
+class Template(SimpleTemplateResponse):
+    """One that is rendered after its view is done."""
+
+    @property
+    def rendered_content(self):
+        return str(next(calls))
+
+
+def page(request, kind="plain"):
+    if kind == "session":
+        request.session.get("cart")
+    if kind == "user":
+        return HttpResponse(f"{request.user} {next(calls)}")
+    if kind == "csrf":
+        get_token(request)
+    if kind == "nonce":
+        return HttpResponse(f"{request.csp_nonce} {next(calls)}")
+    if kind == "template":
+        return Template("index.html")
+    response = HttpResponse(str(next(calls)), status=404 if kind == "status" else 200)
+    if kind == "cookie":
+        response.set_cookie("a", "b")
+    if kind == "vary":
+        response["Vary"] = "Accept-Encoding, X-Tenant"
+    if kind == "encoded":
+        response["Content-Encoding"] = "gzip"
+    if kind == "messages":
+        messages.success(request, "Thanks, Ada!")
+    if kind == "private":
+        response["Cache-Control"] = "private"
+    return response
+
+
+urlpatterns = [
+    path("own/", Own.as_view()),
+    path("shared/", Shared.as_view()),
+    path("mistaken/<reads>/", Mistaken.as_view()),
+    path("throttled/", Throttled.as_view()),
+    path("unkept/<kind>/", Unkept.as_view()),
+    path("set/<int:pk>/", Set.as_view({"get": "retrieve"})),
+    path("cart/", Cart.as_view()),
+    path("stateless/", StatelessView.as_view()),
+    path("groups/<pk>/", Groups.as_view()),
+    path("files/<path:path>/", Files.as_view()),
+    path("page/", public_page(Group)(page)),
+    path("page/<kind>/", public_page(timeout=60)(page)),
+]
+
+
+@pytest.fixture(autouse=True)
+def _urls(settings):
+    settings.ROOT_URLCONF = __name__
+
+
+def is_kept(client, url, **headers):
+    """Tell whether the second of two requests is answered from the cache."""
+    bodies = [client.get(url, headers=headers).getvalue() for _ in range(2)]
+    return bodies[0] == bodies[1]
+
+
+def test_each_user_has_an_answer_of_their_own(client_of):
+    for names in itertools.permutations(["ada", "grace", None]):
+        Group.objects.create(name=f"{names}")  # which empties the cache
+        clients = {name: client_of(name) for name in names}
+        answers = {name: client.get("/own/").json() for name, client in clients.items()}
+
+        assert {name: answer["user"] for name, answer in answers.items()} == {
+            name: name or "" for name in names
+        }
+        assert {name: client.get("/own/").json() for name, client in clients.items()} == answers
+
+
+def test_an_answer_says_who_may_keep_it(client_of):
+    own = client_of("ada").get("/own/")
+    shared = client_of("ada").get("/shared/")
+
+    assert own.headers["Cache-Control"] == "private, no-cache"
+    assert {"Authorization", "Cookie"} <= set(own.headers["Vary"].split(", "))
+    assert shared.headers["Cache-Control"] == "no-cache"
+
+
+def test_a_shared_answer_is_for_those_who_may_see_it(client_of):
+    answers = [client_of(name).get("/shared/") for name in ("ada", "grace")]
+
+    assert answers[0].content == answers[1].content
+    assert [answer.headers["Cache-Status"].partition("; ")[2] for answer in answers] == [
+        "fwd=miss",
+        "hit",
+    ]
+    assert client_of().get("/shared/").status_code == 401
+
+
+@pytest.mark.parametrize("reads", ["user", "Django's user", "session", "auth", "object", "filter"])
+def test_a_shared_answer_may_not_ask_who_the_user_is(client_of, reads):
+    client = client_of("ada")
+
+    with pytest.raises(ImproperlyConfigured, match=r"Mistaken\.get is a cached_response with"):
+        client.get(f"/mistaken/{reads}/")
+
+
+@pytest.fixture
+def _languages(settings):
+    """Have Django choose again whether there are languages."""
+    settings.USE_I18N = True
+    chosen = vars(translation)["_trans"].__dict__
+    chosen.clear()
+    yield
+    chosen.clear()
+
+
+@pytest.mark.usefixtures("_languages")
+def test_what_answers_are_kept_apart_by(client_of, settings):
+    client = client_of("ada")
+
+    def ask(query="", host="testserver", language="en", zone="UTC", **headers):
+        with translation.override(language), timezone.override(zone):
+            return client.get(f"/shared/{query}", headers=headers, SERVER_NAME=host).json()["call"]
+
+    settings.ALLOWED_HOSTS = ["*"]
+    different = [
+        {},
+        {"query": "?a=1"},
+        {"query": "?a=2"},
+        {"host": "other"},
+        {"language": "de"},
+        {"zone": "Europe/Berlin"},
+        {"X-Tenant": "a"},
+    ]
+    first = [ask(**how) for how in different]
+
+    assert len(set(first)) == len(different)
+    assert [ask(**how) for how in different] == first
+
+
+def test_a_page_for_people_is_never_kept(client_of):
+    for name in ("ada", "grace"):
+        body = client_of(name).get("/shared/", headers={"Accept": "text/html"}).content.decode()
+        assert name in body
+
+
+def test_a_conditional_request(client_of):
+    client = client_of()
+    etag = client.get("/own/").headers["ETag"]
+
+    unchanged = client.get("/own/", headers={"If-None-Match": etag})
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    assert unchanged.headers["ETag"] == etag
+    assert unchanged.headers["Cache-Control"] == "private, no-cache"
+    assert "Authorization" in unchanged.headers["Vary"]
+    assert client.get("/own/", headers={"If-None-Match": '"other"'}).status_code == 200
+
+    Group.objects.create(name="a")
+    changed = client.get("/own/", headers={"If-None-Match": etag})
+    assert changed.status_code == 200
+    assert changed.headers["ETag"] != etag
+
+
+def test_head_has_an_answer_of_its_own(client_of):
+    client = client_of()
+    etag = client.get("/set/1/").headers["ETag"]
+    heads = [client.head("/own/") for _ in range(2)]
+
+    assert heads[0].headers["ETag"] == heads[1].headers["ETag"] != etag
+    assert heads[1].headers["Cache-Status"].endswith("; hit")
+    assert heads[1].content == b""
+
+
+@pytest.mark.parametrize("name", [None, "ada"])
+def test_sessions_are_kept_apart(client_of, name):
+    clients = [client_of(name) for _ in range(2)]
+    for number, client in enumerate(clients):
+        client.get("/cart/", {"add": number})
+
+    assert [client.get("/cart/").json() for client in clients] == [{"cart": "0"}, {"cart": "1"}]
+
+
+def test_users_without_a_primary_key_share_nothing(client_of):
+    answers = [
+        client_of().get("/stateless/", headers={"X-User": name}).json()["user"]
+        for name in ("ada", "grace", "")
+    ]
+
+    assert answers == ["ada", "grace", ""]
+
+
+def test_two_kinds_of_users_with_one_key_share_nothing(client_of):
+    for header in ("X-Device", "X-User-Id"):
+        answer = client_of().get("/stateless/", headers={header: "1"}).json()
+        assert answer["kind"] == ("Device" if header == "X-Device" else "User")
+
+
+@pytest.mark.parametrize("pk", ["abc", "9" * 40])
+def test_a_key_that_cannot_be_is_not_found(client_of, pk):
+    assert client_of().get(f"/groups/{pk}/").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/files/secret/../b/", "/files/b/", "/files//b/"])
+def test_paths_are_not_mistaken_for_others(client_of, path):
+    for other in ("/files/secret/../b/", "/files/b/", "/files//b/"):
+        client_of().get(other)
+
+    assert client_of().get(path).json()["path"] == path.removeprefix("/files/")
+
+
+def test_other_methods_are_left_alone(client_of):
+    client = client_of()
+
+    assert client.post("/own/").content != client.post("/own/").content
+
+
+@pytest.mark.parametrize("kind", ["status", "cookie", "no-store", "stream", "vary", "csrf"])
+def test_what_is_not_kept(client_of, kind):
+    assert not is_kept(client_of(), f"/unkept/{kind}/")
+
+
+def test_other_answers_and_their_headers_are_kept(client_of):
+    client = client_of()
+    answers = [client.get("/set/1/") for _ in range(2)]
+
+    assert answers[0].content == answers[1].content
+    assert [answer.headers["Link"] for answer in answers] == ["<next>", "<next>"]
+    assert [answer.headers["Cache-Control"] for answer in answers] == ["x", "x"]
+
+
+def test_a_hit_counts_for_the_throttle(client_of, set_rates):
+    set_rates(scope="2/hour")
+    client = client_of()
+
+    assert [client.get("/throttled/").status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_something_to_depend_on_is_needed():
+    with pytest.raises(TypeError, match="needs the models"):
+        cached_response()
+    with pytest.raises(TypeError, match="needs models, or a timeout"):
+        public_page()
+
+
+def test_a_public_page_is_kept_until_its_models_change():
+    client = Client()
+    first = client.get("/page/")
+    second = client.get("/page/")
+
+    assert second.content == first.content
+    assert second.headers["Cache-Status"].endswith("; hit")
+    assert client.get("/page/", headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+    Group.objects.create(name="a")
+    assert client.get("/page/").content != first.content
+
+
+@pytest.mark.parametrize("kind", ["template", "plain"])
+def test_a_public_page_without_models(kind):
+    assert is_kept(Client(), f"/page/{kind}/")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "session",
+        "user",
+        "csrf",
+        "nonce",
+        "status",
+        "cookie",
+        "vary",
+        "private",
+        "encoded",
+        "messages",
+    ],
+)
+def test_a_page_that_is_made_for_one_visitor_is_not_kept(kind):
+    assert not is_kept(Client(), f"/page/{kind}/")
+
+
+def test_a_visitor_who_is_known_gets_a_page_of_their_own(client_of):
+    kept = Client().get("/page/").content
+    signed_in = client_of("ada")
+    with_token = Client(headers={"Authorization": "Token x"})
+    with_form, with_message = Client(), Client()
+    with_form.cookies["csrftoken"] = "x" * 32
+    with_message.cookies["messages"] = "x"
+
+    for client in (signed_in, with_token, with_form, with_message):
+        assert client.get("/page/").content != kept
+        assert not is_kept(client, "/page/")
+    assert Client().get("/page/").content == kept
+
+
+def test_a_decorated_view_keeps_its_name():
+    assert public_page(Group)(page).__name__ == "page"
+    assert Own.get.__name__ == "get"

@@ -1,0 +1,199 @@
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import redis
+from cacheops.redis import redis_client
+from django.contrib.auth.models import Group, Permission
+from django.contrib.sessions.models import Session
+from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
+
+from service_runtime.caching import store
+from service_runtime.caching.dependencies import Dependencies
+from service_runtime.caching.keys import cacheops_prefix
+from service_runtime.caching.store import Result, get_or_compute
+from service_runtime.conf import settings as project
+from tests.waiting import wait_for
+
+pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
+GROUPS = Dependencies({"auth_group": [{}]}, 60)
+
+
+def names():
+    groups: Any = Group.objects  # which cacheops gives a method
+    return ",".join(groups.nocache().values_list("name", flat=True)).encode()
+
+
+def test_a_result_is_kept_until_something_it_depends_on_changes():
+    group = Group.objects.create(name="a")
+    assert get_or_compute("name", GROUPS, names) == Result(b"a", "miss")
+    assert get_or_compute("name", GROUPS, names) == Result(b"a", "hit")
+
+    group.name = "b"
+    group.save()
+
+    assert get_or_compute("name", GROUPS, names) == Result(b"b", "miss")
+
+
+def test_only_rows_that_meet_a_queryset_s_conditions_count():
+    first, second = Group.objects.create(name="a"), Group.objects.create(name="b")
+    depends = Dependencies.of([Group.objects.filter(pk=first.pk)])
+    get_or_compute("name", depends, lambda: b"1")
+
+    second.save()
+    assert get_or_compute("name", depends, lambda: b"2") == Result(b"1", "hit")
+    first.save()
+    assert get_or_compute("name", depends, lambda: b"3") == Result(b"3", "miss")
+
+
+def test_several_dependencies():
+    depends = Dependencies.of([Group, Permission.objects.filter(codename="x")])
+    assert depends == Dependencies(
+        {"auth_group": [{}], "auth_permission": [{"codename": "x"}, {"*": "*"}]}, 60 * 60
+    )
+
+
+def test_a_model_that_is_not_cached_cannot_be_depended_on():
+    with pytest.raises(ImproperlyConfigured, match=r"sessions\.session"):
+        Dependencies.of([Session])
+
+
+def test_20_misses_at_once_compute_once():
+    start, computed = threading.Barrier(20), []
+
+    def compute():
+        computed.append(threading.get_ident())
+        wait_for(lambda: start.n_waiting == 0)
+        time.sleep(0.1)
+        return b"result"
+
+    def ask(number):
+        start.wait()
+        return get_or_compute("name", GROUPS, compute)
+
+    with ThreadPoolExecutor(20) as pool:
+        results = list(pool.map(ask, range(20)))
+
+    assert {result.value for result in results} == {b"result"}
+    assert len(computed) == 1
+    assert sorted({result.outcome for result in results} - {"hit"}) == ["collapsed", "miss"]
+
+
+def test_what_became_stale_while_it_was_computed_is_not_kept(elsewhere):
+    def compute():
+        before = names()
+        elsewhere(lambda: Group.objects.create(name="late"))
+        return before
+
+    assert get_or_compute("name", GROUPS, compute) == Result(b"", "miss")
+    assert get_or_compute("name", GROUPS, names) == Result(b"late", "miss")
+
+
+def test_who_waited_for_nothing_computes_and_waits_no_more():
+    started, leave = threading.Event(), threading.Event()
+
+    def fail():
+        started.set()
+        leave.wait(20)
+        raise ZeroDivisionError
+
+    with ThreadPoolExecutor(2) as pool:
+        failing = pool.submit(get_or_compute, "name", GROUPS, fail)
+        started.wait(20)
+        waiting = pool.submit(get_or_compute, "name", GROUPS, lambda: b"mine")
+        leave.set()
+        with pytest.raises(ZeroDivisionError):
+            failing.result()
+        assert waiting.result() == Result(b"mine", "miss")
+    assert get_or_compute("name", GROUPS, names) == Result(b"mine", "hit")
+
+
+def test_a_process_that_died_computing_holds_nobody_up_for_long(monkeypatch):
+    monkeypatch.setattr(store, "LOCK_WAIT_SECONDS", 0.05)
+    slot = store.Slot(cacheops_prefix(), cacheops_prefix() + "name", GROUPS.conditions)
+    assert slot.claim() is None
+
+    assert get_or_compute("name", GROUPS, lambda: b"mine") == Result(b"mine", "miss")
+    with redis.Redis.from_url(project.REDIS_URL) as client:
+        (lock,) = client.scan_iter("*:lock")
+        assert 0 < client.pttl(lock) <= store.LOCK_SECONDS * 1000
+
+
+@pytest.mark.parametrize("pattern", ["*conj:auth_group:", "*answer:name"])
+def test_an_evicted_key_is_a_miss(pattern):
+    get_or_compute("answer:name", GROUPS, lambda: b"old")
+    with redis.Redis.from_url(project.REDIS_URL) as client:
+        (key,) = client.scan_iter(pattern)
+        client.delete(key)
+
+    assert get_or_compute("answer:name", GROUPS, lambda: b"new") == Result(b"new", "miss")
+
+
+def test_a_transaction_sees_its_own_writes_and_others_do_not(elsewhere):
+    Group.objects.create(name="a")
+    get_or_compute("name", GROUPS, names)
+
+    with transaction.atomic():
+        Group.objects.create(name="b")
+        assert get_or_compute("name", GROUPS, names) == Result(b"a,b", "bypass")
+        assert elsewhere(lambda: get_or_compute("name", GROUPS, names)).outcome == "hit"
+
+    assert get_or_compute("name", GROUPS, names) == Result(b"a,b", "miss")
+
+
+def test_a_rolled_back_write_leaves_the_cache_as_it_was():
+    Group.objects.create(name="a")
+    get_or_compute("name", GROUPS, names)
+
+    @transaction.atomic
+    def fail():
+        Group.objects.create(name="b")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+    assert get_or_compute("name", GROUPS, names) == Result(b"a", "hit")
+
+
+def test_a_computation_that_writes_is_not_kept():
+    def compute():
+        Group.objects.create(name=f"{Group.objects.count()}")
+        return names()
+
+    assert get_or_compute("name", GROUPS, compute) == Result(b"0", "miss")
+    assert get_or_compute("name", GROUPS, compute) == Result(b"0,1", "miss")
+
+
+def test_without_redis_everything_is_computed(settings):
+    settings.CACHEOPS_ENABLED = False
+
+    assert get_or_compute("name", GROUPS, lambda: b"1") == Result(b"1", "bypass")
+    assert get_or_compute("name", GROUPS, lambda: b"2") == Result(b"2", "bypass")
+
+
+@pytest.mark.parametrize("failing", range(6))
+def test_redis_may_fail_at_any_step(monkeypatch, failing):
+    """Reading, locking or writing: the answer is right, and the next one is not stale."""
+    answer, calls = redis.Redis.execute_command, []
+
+    def execute_command(self, *args, **options):
+        calls.append(args[0])
+        if len(calls) > failing:
+            raise redis.ConnectionError("gone")
+        return answer(self, *args, **options)
+
+    Group.objects.create(name="a")
+    with monkeypatch.context() as patch:
+        patch.setattr(redis.Redis, "execute_command", execute_command)
+        assert get_or_compute("name", GROUPS, names).value == b"a"
+
+    assert len(calls) > failing
+    with redis.Redis.from_url(project.REDIS_URL) as client:
+        redis_client.lost.replay(client)  # as the recovery does
+        assert list(client.scan_iter("*:lock")) == []
+    Group.objects.create(name="b")
+    assert get_or_compute("name", GROUPS, names).value == b"a,b"

@@ -1,0 +1,12 @@
+from django.http import HttpResponse
+
+from service_runtime.http.security_headers import SecurityHeadersMiddleware
+
+
+def test_a_view_can_set_a_header_itself(rf):
+    response = HttpResponse(headers={"Cross-Origin-Resource-Policy": "cross-origin"})
+
+    answer = SecurityHeadersMiddleware(lambda request: response)(rf.get("/"))
+
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert "camera=()" in answer.headers["Permissions-Policy"]
