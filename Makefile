@@ -14,10 +14,15 @@ CHART_TOOLS = $(HELM) $(HELM4) $(KUBE_SCORE) $(CHECKOV)
 GITHUB = .github '{{cookiecutter.project_slug}}'/.github
 GO_INSTALL = GOBIN=$(CURDIR)/$(@D) GOFLAGS=-modcacherw CGO_ENABLED=0 $(GO) install
 
+# The runtime package is developed in place, by its symlink: seen from the folder that it leads to,
+# the next pyproject.toml is the template's. Nothing is written next to its sources.
+RUNTIME = cd runtime && PYTHONPYCACHEPREFIX=$(CURDIR)/build/pycache COVERAGE_FILE=$(CURDIR)/build/coverage \
+	PATH="$(CURDIR)/build/runtime/bin:$$PATH"
+
 # Tests and the demo find there what was fetched, after what the machine has.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 
-.PHONY: help demo test test-fast peers e2e lint values bench bench-cache bench-outage bench-scale bench-logging bench-throttle clean
+.PHONY: help demo test test-runtime test-fast peers e2e lint values bench bench-cache bench-outage bench-scale bench-logging bench-throttle clean
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -25,8 +30,13 @@ help: ## List these targets
 demo: .venv/demo ## Generate a service into build/, run it and show what it answers
 	.venv/bin/python -m tests.demo
 
-test: lint $(CHART_TOOLS) ## Run all tests but those that need a cluster
+test: lint test-runtime $(CHART_TOOLS) ## Run all tests but those that need a cluster
 	.venv/bin/python -m pytest -q
+
+test-runtime: build/runtime/installed ## Test the runtime package without generating anything: ARGS=tests/caching for a part
+	$(RUNTIME) with-redis coverage run -m pytest -q -p no:cacheprovider $(ARGS)
+	$(RUNTIME) coverage combine --quiet
+	$(RUNTIME) coverage report $(if $(ARGS),--fail-under=0)
 
 test-fast: .venv/dev $(CHART_TOOLS) ## Run the tests that need no network and start no server
 	.venv/bin/python -m pytest -q -m "not network and not server"
@@ -38,9 +48,13 @@ e2e: .venv/dev $(HELM) ## Install the charts on the current cluster, and break t
 	.venv/bin/python -m tests.e2e.images
 	$(E2E_RUN) .venv/bin/python -m pytest -q -n0 tests/e2e
 
-lint: .venv/dev $(ACTIONLINT) ## Check the template's own Python, all workflows and Dependabot's settings
+lint: .venv/dev build/runtime/installed $(ACTIONLINT) ## Check the template's own Python, the runtime, all workflows and Dependabot's settings
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
+	$(RUNTIME) ruff check --no-cache
+	$(RUNTIME) ruff format --no-cache --check
+	$(RUNTIME) lint-imports --no-cache --no-logo
+	$(RUNTIME) mypy --cache-dir $(CURDIR)/build/mypy
 	$(ACTIONLINT) -shellcheck= -pyflakes= $(addsuffix /workflows/*.yml,$(GITHUB))
 	.venv/bin/zizmor --quiet --offline $(GITHUB)
 	.venv/bin/check-jsonschema --builtin-schema vendor.dependabot $(addsuffix /dependabot.yml,$(GITHUB))
@@ -75,6 +89,11 @@ clean: ## Remove what these targets made
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.13" if sys.version_info < (3, 11) else 0)'
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
 	$(UV) pip install --quiet --python .venv --group $(notdir $@)
+	@touch $@
+
+build/runtime/installed: runtime/pyproject.toml | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(@D)
+	$(UV) pip install --quiet --python $(@D) --editable 'runtime[lint,sentry,test,tracing]'
 	@touch $@
 
 .tools/bin/pip:

@@ -1,17 +1,12 @@
 """Views that answer at once, under Django REST framework's own throttle and the service's."""
 
-import importlib
-import os
-
 from django.core.cache import caches
 from django.urls import path
 from django.utils.connection import ConnectionProxy
 from rest_framework.response import Response
 from rest_framework.throttling import ScopedRateThrottle as StockThrottle
 from rest_framework.views import APIView
-
-PACKAGE = os.environ["BENCH_PACKAGE"]
-throttles = importlib.import_module(f"{PACKAGE}.runtime.throttling.throttles")
+from service_runtime.throttling import throttles
 
 
 class Stock(StockThrottle):

@@ -1,6 +1,5 @@
 """What bench/logging.py runs inside a generated service: the cost of a record, as a table."""
 
-import importlib
 import logging
 import os
 import statistics
@@ -13,10 +12,8 @@ django.setup()
 # ruff: noqa: E402 - the settings are there now
 import structlog
 from pythonjsonlogger.json import JsonFormatter
+from service_runtime.logging import formatter, handler
 
-PACKAGE = os.environ["BENCH_PACKAGE"]
-formatter = importlib.import_module(f"{PACKAGE}.runtime.logging.formatter")
-handler = importlib.import_module(f"{PACKAGE}.runtime.logging.handler")
 ROUNDS, RECORDS = 21, 2000
 EXTRA = {"ev": "order_paid", "data": {"id": 17, "total": 12.5, "items": [1, 2, 3]}}
 TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s %(ev)s %(data)s"

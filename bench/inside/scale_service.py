@@ -17,8 +17,8 @@ from django.conf import settings
 
 PACKAGE = os.environ["BENCH_PACKAGE"]
 models = importlib.import_module(f"{PACKAGE}.blog.models")
-store = importlib.import_module(f"{PACKAGE}.runtime.caching.store")
-keys = importlib.import_module(f"{PACKAGE}.runtime.caching.keys")
+from service_runtime.caching import keys, store
+
 ENTRIES, RESULTS, BLOGS, BODY = 1_000_000, 10_000, 1_000, b"x" * 500
 server = redis.Redis.from_url(settings.REDIS_URL)
 

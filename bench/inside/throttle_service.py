@@ -73,11 +73,9 @@ def subjects(url):
     from rest_framework.test import APIRequestFactory
     from rest_framework.throttling import ScopedRateThrottle
     from rest_framework.views import APIView
-
-    limiter_module = importlib.import_module(f"{PACKAGE}.runtime.throttling.limiter")
-    decisions = importlib.import_module(f"{PACKAGE}.runtime.throttling.decisions")
-    redis_module = importlib.import_module(f"{PACKAGE}.runtime.redis")
-    throttles = importlib.import_module(f"{PACKAGE}.runtime.throttling.throttles")
+    from service_runtime.redis import clients as redis_module
+    from service_runtime.throttling import decisions, throttles
+    from service_runtime.throttling import limiter as limiter_module
 
     ours_limiter = limiter_module.RedisLimiter(redis_module.client(url))
     decisions.limiter = lambda: ours_limiter

@@ -25,7 +25,7 @@ TROUBLE = """
 import asyncio, os, sys, threading, time, warnings
 from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path
-from {package}.runtime.logging import get_current_user_id, in_context, log_event
+from service_runtime.logging import get_current_user_id, in_context, log_event
 from {package}.urls import urlpatterns as own
 
 

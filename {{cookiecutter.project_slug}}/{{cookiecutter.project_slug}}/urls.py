@@ -6,8 +6,7 @@ from django.urls import include, path
 from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from service_runtime.api import problems
-from service_runtime.throttling.headers import throttled
-from service_runtime.throttling.usernames import client_of_form
+from service_runtime.throttling import client_of_form, throttled
 
 
 admin.site.site_header = admin.site.site_title = settings.SERVICE_TITLE

@@ -10,7 +10,7 @@ from tests.settings import DATABASES, INSTALLED_APPS
 CACHEOPS_REDIS = os.environ["REDIS_URL"]
 if service.NAME:
     globals().update(service.own_settings())
-    INSTALLED_APPS = [service.RUNTIME, *INSTALLED_APPS]
+    INSTALLED_APPS = ["service_runtime", *INSTALLED_APPS]
 if url := os.environ.get("DATABASE_URL"):
     os.environ["CACHEOPS_DB"] = "postgresql"  # which adds models to the tests
     for _name in DATABASES:

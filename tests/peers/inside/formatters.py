@@ -9,7 +9,7 @@ POSITIONS = ("fmt", "datefmt", "style", "validate")
 def pytest_configure(config) -> None:
     if not service.NAME:
         return
-    own = service.load("runtime.logging").JsonFormatter
+    from service_runtime.logging import JsonFormatter as own
 
     class JsonFormatter(own):
         """The service's formatter, with the arguments and the exception of python-json-logger's."""

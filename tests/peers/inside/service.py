@@ -7,13 +7,7 @@ from typing import Any
 from django.conf import global_settings
 
 NAME = os.environ.get("PEERS_SERVICE", "")
-RUNTIME = f"{NAME}.runtime"
 APPLICATION = {"CACHEOPS", "REST_FRAMEWORK"}
-
-
-def load(name: str) -> Any:
-    """Import a module of the service's package."""
-    return import_module(f"{NAME}.{name}")
 
 
 def own_settings() -> dict[str, Any]:
@@ -23,6 +17,6 @@ def own_settings() -> dict[str, Any]:
     """
     return {
         name: value
-        for name, value in vars(load("settings")).items()
+        for name, value in vars(import_module(f"{NAME}.settings")).items()
         if name.isupper() and not hasattr(global_settings, name) and name not in APPLICATION
     }

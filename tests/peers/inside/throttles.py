@@ -41,9 +41,10 @@ def _new_limiter(monkeypatch):
     if not service.NAME:
         return
     clock.read = time.time
-    limiters = service.load("runtime.throttling.limiter")
-    limiter = limiters.LocalLimiter(clock=lambda: int(clock.read() * 1_000_000))
-    decisions = service.load("runtime.throttling.decisions")
+    from service_runtime.throttling import decisions
+    from service_runtime.throttling.limiter import LocalLimiter
+
+    limiter = LocalLimiter(clock=lambda: int(clock.read() * 1_000_000))
     monkeypatch.setattr(decisions, "limiter", lambda: limiter)
 
 
@@ -53,7 +54,8 @@ def _substitute() -> None:
 
     for name, value in service.own_settings().items():
         setattr(settings, name, value)
-    ours = service.load("runtime.throttling.throttles")
+    from service_runtime.throttling import throttles as ours
+
     for name, own in {
         "SimpleRateThrottle": ours.RateThrottle,
         "AnonRateThrottle": ours.AnonRateThrottle,

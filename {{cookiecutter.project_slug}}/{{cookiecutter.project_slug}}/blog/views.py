@@ -8,9 +8,9 @@ from rest_framework import generics
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from service_runtime.caching.responses import cached_response
+from service_runtime.caching import cached_response
 from service_runtime.logging import log_event
-from service_runtime.throttling.throttles import ScopedRateThrottle
+from service_runtime.throttling import ScopedRateThrottle
 
 from .models import Author, Blog
 from .serializers import AuthorSerializer, BlogSerializer

@@ -12,8 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from service_runtime.logging import log_event
-from service_runtime.throttling.throttles import ScopedRateThrottle
-from service_runtime.throttling.usernames import UsernameRateThrottle
+from service_runtime.throttling import ScopedRateThrottle, UsernameRateThrottle
 
 from .authentication import TokenAuthentication
 from .serializers import TokenSerializer

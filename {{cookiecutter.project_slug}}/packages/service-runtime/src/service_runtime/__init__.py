@@ -1,4 +1,5 @@
-"""What runs under the team's own code: configuration, caching, throttling, logging, operations.
+"""Caching, throttling, logging, metrics and serving for a Django REST service on Kubernetes.
 
-Nothing here imports from the project's apps, so that it could be lifted out as a package.
+A service imports from the rooms: `service_runtime.caching`, `.throttling`, `.logging`. The package
+never imports the service.
 """

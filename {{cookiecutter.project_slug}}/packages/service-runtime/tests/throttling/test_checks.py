@@ -100,12 +100,12 @@ def test_what_is_wrong_is_reported_by_name(settings, set_rates):
             "throttling.W002",
             "WithForeign (api/foreign/) uses ForeignSubclass, a subclass of UserRateThrottle of"
             " rest_framework, which is not exact; import UserRateThrottle from"
-            " service_runtime.throttling.throttles.",
+            " service_runtime.throttling.",
         ),
         (
             "throttling.W002",
             "WithForeign (api/foreign/) uses ScopedRateThrottle of rest_framework, which is not"
-            " exact; import ScopedRateThrottle from service_runtime.throttling.throttles.",
+            " exact; import ScopedRateThrottle from service_runtime.throttling.",
         ),
         (
             "throttling.W003",

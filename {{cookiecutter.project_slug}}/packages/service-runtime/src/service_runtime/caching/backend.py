@@ -11,7 +11,7 @@ from django.core.cache.backends.redis import RedisCacheClient
 from django.core.exceptions import ImproperlyConfigured
 
 from ..metrics import cache_requests
-from ..redis.clients import circuit_breaker, connection_options, delete_by_prefix, guard
+from ..redis import circuit_breaker, connection_options, delete_by_prefix, guard
 from . import signing
 
 T = TypeVar("T")

@@ -8,8 +8,7 @@ import redis
 from redis.exceptions import NoScriptError
 from redis.utils import str_if_bytes
 
-from ..redis.circuit_breaker import CircuitBreaker
-from ..redis.clients import circuit_breaker, client, connection_options, guard
+from ..redis import CircuitBreaker, circuit_breaker, client, connection_options, guard
 from . import signing
 from .keys import Server, cacheops_prefix, run_id_of
 from .lost import LostInvalidations, drop_everything

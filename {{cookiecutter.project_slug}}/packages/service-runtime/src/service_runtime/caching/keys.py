@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from ..conf import settings
-from ..redis.clients import client
+from ..redis import client
 
 # Of a server that does not tell its run id.
 UNKNOWN = "unknown"

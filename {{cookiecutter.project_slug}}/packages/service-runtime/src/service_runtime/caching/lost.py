@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from ..redis.clients import delete_by_prefix
+from ..redis import delete_by_prefix
 from .keys import UNKNOWN, Server, cacheops_prefix, namespace
 
 logger = logging.getLogger(__name__)

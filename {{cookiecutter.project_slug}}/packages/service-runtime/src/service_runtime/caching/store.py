@@ -21,7 +21,7 @@ from cacheops.transaction import transaction_states
 from django.db import connections
 
 from ..conf import settings
-from ..redis.clients import ThreadClients
+from ..redis import ThreadClients
 from .dependencies import Conditions, Dependencies
 from .keys import cacheops_prefix
 from .signing import InvalidSignatureError, sign, unsign

@@ -1,0 +1,6 @@
+"""Requests and responses: malformed input is a 400, and every response has the security headers."""
+
+from .requests import CommonMiddleware, WSGIRequest
+from .security_headers import CSPMiddleware, SecurityHeadersMiddleware
+
+__all__ = ["CSPMiddleware", "CommonMiddleware", "SecurityHeadersMiddleware", "WSGIRequest"]

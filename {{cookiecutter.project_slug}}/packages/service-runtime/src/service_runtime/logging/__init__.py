@@ -1,4 +1,8 @@
-"""JSON logs that can be followed from a client's request to the line that explains it."""
+"""JSON logs: one object per line on stdout, from every source of the process.
+
+Logging never raises into its caller, never runs a query, never loses a record silently, redacts by
+name, and a line stays under 16 KiB.
+"""
 
 from .context import get_current_user_id, in_context
 from .events import log_event

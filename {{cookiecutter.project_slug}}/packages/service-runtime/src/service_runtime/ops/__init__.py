@@ -1,0 +1,8 @@
+"""The operations port of each worker: probes, metrics and a watchdog.
+
+It responds while every request thread is busy, and readiness does not gate on what all pods share.
+"""
+
+from .server import start
+
+__all__ = ["start"]

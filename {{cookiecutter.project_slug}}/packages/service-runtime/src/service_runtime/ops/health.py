@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from ..conf import settings
-from ..redis.clients import client
+from ..redis import client
 
 logger = logging.getLogger(__name__)
 CHECK_SECONDS = 2.0  # well under the probes' own timeout

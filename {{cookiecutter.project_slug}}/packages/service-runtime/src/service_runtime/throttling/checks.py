@@ -66,7 +66,7 @@ def _foreign(found: ThrottledView) -> str:
     subject = f"{base} of" if name == base else f"{name}, a subclass of {base} of"
     return (
         f"uses {subject} rest_framework, which is not exact; import {base} from"
-        " service_runtime.throttling.throttles."
+        " service_runtime.throttling."
     )
 
 

@@ -17,7 +17,7 @@ from ..conf import settings
 from ..logging import log_event
 from ..metrics import THROTTLE_REQUESTS
 from ..rates import BLOCK, Rate, Window, rate_of
-from ..redis.clients import client as redis_client
+from ..redis import client as redis_client
 from .identity import is_exempt, tier_of
 from .limiter import Limit, Limiter, LocalLimiter, Outcome, RedisLimiter
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 import redis
 
-from ..redis.clients import ThreadClients
+from ..redis import ThreadClients
 
 BUCKETS = 20
 RING_SCRIPT = Path(__file__).with_name("ring.lua").read_text(encoding="utf-8")
