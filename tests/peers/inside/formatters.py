@@ -9,9 +9,9 @@ POSITIONS = ("fmt", "datefmt", "style", "validate")
 def pytest_configure(config) -> None:
     if not service.NAME:
         return
-    from service_runtime.logging import JsonFormatter as own
+    from service_runtime.logging import JsonFormatter as Base
 
-    class JsonFormatter(own):
+    class JsonFormatter(Base):
         """The service's formatter, with the arguments and the exception of python-json-logger's."""
 
         def __init__(self, *args, **options):
