@@ -250,12 +250,14 @@ def test_malformed_slug_is_refused(slug):
 
 
 def test_distribution_names_of_dependencies_are_refused():
-    document = tomllib.loads(bake().read("pyproject.toml"))
-    groups = [
-        document["project"]["dependencies"],
-        *document["project"].get("optional-dependencies", {}).values(),
-        *document["dependency-groups"].values(),
-    ]
+    groups = []
+    for folder in (".", "packages/service-runtime"):
+        document = tomllib.loads(bake().read(f"{folder}/pyproject.toml"))
+        groups += [
+            document["project"]["dependencies"],
+            *document["project"]["optional-dependencies"].values(),
+            *document.get("dependency-groups", {}).values(),
+        ]
     names = [re.match(r"[\w.-]+", requirement).group() for group in groups for requirement in group]
     hook = load_hook("pre_gen_project")
     slugs = [re.sub(r"[-.]", "_", name.lower()) for name in names]

@@ -34,7 +34,11 @@ FILES_WITH_DOUBLE_BRACES = [
 ]
 
 # Files that may tell people where the service comes from and how to update it.
-FILES_THAT_NAME_THE_TEMPLATE = ["README.md"]
+FILES_THAT_NAME_THE_TEMPLATE = [
+    "README.md",
+    "packages/service-runtime/CHANGELOG.md",
+    "packages/service-runtime/LICENSE",
+]
 
 LICENSE_TITLES = {
     "MIT": "MIT License",
@@ -158,9 +162,10 @@ def test_no_folder_matches_a_pattern_of_files_to_copy():
     assert [name for name in names if any(fnmatch(name, pattern) for pattern in patterns)] == []
 
 
-def test_charts_are_copied_as_they_are():
-    source = next(template().glob("*cookiecutter.project_slug*")) / "helm"
-    copy = bake().path / "helm"
+@pytest.mark.parametrize("folder", ["helm", "packages"])
+def test_charts_and_packages_are_the_same_bytes_in_every_service(folder):
+    source = next(template().glob("*cookiecutter.project_slug*")) / folder
+    copy = bake(project_slug="z", example_app="no").path / folder
     names = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
     assert names
     for name in names:

@@ -8,7 +8,6 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from service_runtime.api import problems
 from service_runtime.throttling import client_of_form, throttled
 
-
 admin.site.site_header = admin.site.site_title = settings.SERVICE_TITLE
 
 # Swagger UI writes style elements; its scripts come from this service (the sidecar package).
