@@ -22,7 +22,7 @@ RUNTIME = cd runtime && PYTHONPYCACHEPREFIX=$(CURDIR)/build/pycache COVERAGE_FIL
 # Tests and the demo find there what was fetched, after what the machine has.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 
-.PHONY: help demo test test-runtime test-fast peers e2e lint values bench bench-cache bench-outage bench-scale bench-logging bench-throttle clean
+.PHONY: help demo test test-runtime matrix test-fast peers e2e lint values bench bench-cache bench-outage bench-scale bench-logging bench-throttle clean
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ test-runtime: build/runtime/installed ## Test the runtime package without genera
 	$(RUNTIME) with-redis coverage run -m pytest -q -p no:cacheprovider $(ARGS)
 	$(RUNTIME) coverage combine --quiet
 	$(RUNTIME) coverage report $(if $(ARGS),--fail-under=0)
+
+matrix: .venv/dev ## Test the runtime package on each pair of Python and Django that this machine has
+	.venv/bin/nox --no-error-on-missing-interpreters
 
 test-fast: .venv/dev $(CHART_TOOLS) ## Run the tests that need no network and start no server
 	.venv/bin/python -m pytest -q -m "not network and not server"
