@@ -75,13 +75,20 @@ def run_id_of(server: redis.Redis) -> str:
 
 @cache
 def release() -> str:
-    """Return a digest of what decides how a result looks: the code, its dependencies and Python."""
+    """Return a digest of what decides how a result looks: the code, its dependencies and Python.
+
+    The code is this package, and every top-level module that INSTALLED_APPS and ROOT_URLCONF name
+    and no installed distribution provides.
+    """
     digest = hashlib.blake2b(platform.python_version().encode(), digest_size=6)
     for distribution in sorted(f"{d.name} {d.version}" for d in metadata.distributions()):
         digest.update(distribution.encode())
-    for package in (settings.ROOT_URLCONF.partition(".")[0], __package__.partition(".")[0]):
-        for folder in import_module(package).__path__:
-            for path in sorted(Path(folder).rglob("*")):
+    names = {name.partition(".")[0] for name in (*settings.INSTALLED_APPS, settings.ROOT_URLCONF)}
+    own = names - metadata.packages_distributions().keys() | {__package__.partition(".")[0]}
+    for name in sorted(own):
+        module: Any = import_module(name)
+        for root in map(Path, getattr(module, "__path__", None) or [module.__file__]):
+            for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
                 if path.is_file() and path.suffix != ".pyc":
-                    digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+                    digest.update(str(path.relative_to(root.parent)).encode() + path.read_bytes())
     return digest.hexdigest()

@@ -6,6 +6,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
+from ..caching.keys import release
 from ..http.requests import WSGIRequest
 from ..tracing import start
 
@@ -22,6 +23,7 @@ def get_application() -> WSGIHandler:
     application = get_wsgi_application()
     application.request_class = WSGIRequest
     get_resolver().url_patterns  # noqa: B018 - loads every view
+    release()  # reads the code once for all workers
     _generate_schema()
     return application
 
