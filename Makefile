@@ -38,9 +38,10 @@ e2e: .venv/dev $(HELM) ## Install the charts on the current cluster, and break t
 	.venv/bin/python -m tests.e2e.images
 	$(E2E_RUN) .venv/bin/python -m pytest -q -n0 tests/e2e
 
-lint: .venv/dev $(ACTIONLINT) ## Check the template's own Python, all workflows and Dependabot's settings
+lint: .venv/dev $(ACTIONLINT) ## Check the template's own Python and shell, all workflows and Dependabot's settings
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
+	.venv/bin/shellcheck helm/redis/files/*.sh tests/e2e/build-image .ci/run
 	$(ACTIONLINT) -shellcheck= -pyflakes= $(addsuffix /workflows/*.yml,$(GITHUB))
 	.venv/bin/zizmor --quiet --offline $(GITHUB)
 	.venv/bin/check-jsonschema --builtin-schema vendor.dependabot $(addsuffix /dependabot.yml,$(GITHUB))
