@@ -1,4 +1,4 @@
-#!/bin/sh
+# shellcheck shell=sh
 # Probe Redis: `ping.sh ready` succeeds on PONG only. `ping.sh live` also succeeds while Redis loads
 # its data, runs a long script or still has the previous password. redis-cli exits with 0 on an
 # error reply too, so the reply decides.

@@ -1,4 +1,4 @@
-#!/bin/sh
+# shellcheck shell=sh
 # Start Redis with an ACL file that holds hashes of the mounted passwords; reload it when they
 # change. Passwords in plain text are only in the Secret; the ACL file is in memory.
 set -eu
