@@ -197,10 +197,7 @@ class Results:
 
 
 class Load:
-    """Send requests for the duration of a `with` block and then set `results`.
-
-    See load.py for the options.
-    """
+    """Send requests in a `with` block, then set `results`; load.py documents the options."""
 
     results: Results
 
