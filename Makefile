@@ -51,13 +51,14 @@ e2e: .venv/dev $(HELM) ## Install the charts on the current cluster, and break t
 	.venv/bin/python -m tests.e2e.images
 	$(E2E_RUN) .venv/bin/python -m pytest -q -n0 tests/e2e
 
-lint: .venv/dev build/runtime/installed $(ACTIONLINT) ## Check the template's own Python, the runtime, all workflows and Dependabot's settings
+lint: .venv/dev build/runtime/installed $(ACTIONLINT) ## Check the Python and shell of the template, the runtime, all workflows and Dependabot's settings
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	$(RUNTIME) ruff check --no-cache
 	$(RUNTIME) ruff format --no-cache --check
 	$(RUNTIME) lint-imports --no-cache --no-logo
 	$(RUNTIME) mypy --cache-dir $(CURDIR)/build/mypy
+	.venv/bin/shellcheck helm/redis/files/*.sh tests/e2e/build-image .ci/run
 	$(ACTIONLINT) -shellcheck= -pyflakes= $(addsuffix /workflows/*.yml,$(GITHUB))
 	.venv/bin/zizmor --quiet --offline $(GITHUB)
 	.venv/bin/check-jsonschema --builtin-schema vendor.dependabot $(addsuffix /dependabot.yml,$(GITHUB))

@@ -1,11 +1,11 @@
-"""Generate a service, run it as `make run` does, and show what it answers: `make demo`."""
+"""Generate a service, run it with `make run`, and show its responses: `make demo`."""
 
 import json
 import shutil
 import sys
 import time
 
-from .running import Answer, Service, wait_for
+from .running import Response, Service, wait_for
 from .support import ROOT, generate, run, template
 
 BUILD = ROOT / "build"
@@ -13,18 +13,18 @@ SHOWN = ("Cache-Status", "RateLimit", "Retry-After", "X-Request-ID")
 
 
 def say(text: str) -> None:
-    """Print at once, also into a pipe."""
+    """Print without buffering, even into a pipe."""
     print(text, flush=True)
 
 
-def show(request_line: str, answer: Answer) -> None:
-    """Print a request and the part of its answer that matters."""
+def show(request_line: str, response: Response) -> None:
+    """Print a request, and the status, some headers and the body of its response."""
     say(f"\n$ curl -i {request_line}")
-    say(f"HTTP/1.1 {answer.status} {answer.reason}")
+    say(f"HTTP/1.1 {response.status} {response.reason}")
     for name in SHOWN:
-        if value := answer.headers[name]:
+        if value := response.headers[name]:
             say(f"{name}: {value}")
-    say(answer.body if len(answer.body) < 160 else answer.body[:157] + "...")
+    say(response.body if len(response.body) < 160 else response.body[:157] + "...")
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
     say("Installing it: `make install`.")
     run(["make", "install"], cwd=project.path)
 
-    say("Serving it with a Redis of its own: `THROTTLE_BLOG_LIMIT=5/minute make run`.")
+    say("Serving it with a dedicated Redis: `THROTTLE_BLOG_LIMIT=5/minute make run`.")
     log = BUILD / "demo.log"
     with Service(["make", "run"], project.path, log, THROTTLE_BLOG_LIMIT="5/minute") as service:
         ready = time.monotonic() - started
@@ -49,7 +49,7 @@ def main() -> None:
         say("\nThe list and the detail share the scope blog_limit; after three more requests:")
         show(f"{url}/api/blogs/1/", denied)
         independent = service.get("/api/authors/")
-        say("\nAuthors have a scope of their own:")
+        say("\nAuthors have a separate scope:")
         show(f"{url}/api/authors/", independent)
         health = service.probe("readyz")
         show(f"http://localhost:{service.ops_port}/readyz", health)
@@ -62,7 +62,7 @@ def main() -> None:
             ],
             "the access line of the denied request",
         )[0]
-        say(f"\nThe log's line of the denied request, found by its id:\n{json.dumps(line)}")
+        say(f"\nThe log line of the denied request, found by its ID:\n{json.dumps(line)}")
 
     assert first.headers["Cache-Status"].endswith("fwd=miss"), first
     assert second.headers["Cache-Status"].endswith("hit"), second
@@ -72,8 +72,8 @@ def main() -> None:
     assert health.json()["redis"] == "ok", health
     assert not service.left_behind(), service.left_behind()
     say(
-        f"\nEverything has ended again. From generation to the first answer: {ready:.0f} s."
-        f"\nYour turn: cd {project.path.relative_to(ROOT)} && make run"
+        f"\nAll processes have stopped. From generation to the first response: {ready:.0f} s."
+        f"\nNext: cd {project.path.relative_to(ROOT)} && make run"
     )
 
 

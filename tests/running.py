@@ -1,4 +1,4 @@
-"""Start real servers, talk to them, and end them; with the standard library only, for the demo."""
+"""Start, query and stop real servers, with the standard library only."""
 
 import json
 import os
@@ -17,25 +17,25 @@ from typing import Any
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that is free now."""
+    """Return a TCP port that is free on the loopback interface."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """Return the condition's first true value; fail when there is none within the time."""
+def wait_for(condition: Callable[[], Any], subject: str, seconds: float = 60) -> Any:
+    """Poll a condition and return its first true value; fail after the timeout."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if value := condition():
             return value
         time.sleep(0.02)
-    raise AssertionError(f"waited {seconds:.0f} s for {what}")
+    raise AssertionError(f"timed out after {seconds:.0f} s waiting for {subject}")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An HTTP answer."""
+class Response:
+    """An HTTP response."""
 
     status: int
     reason: str
@@ -43,7 +43,7 @@ class Answer:
     body: str
 
     def json(self) -> Any:
-        """Return the body, parsed."""
+        """Parse the body."""
         return json.loads(self.body)
 
 
@@ -55,8 +55,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 _opener = urllib.request.build_opener(_NoRedirect)
 
 
-def request(url: str, method: str = "GET", data: Any = None, **headers: str) -> Answer:
-    """Make one request, with `data` as JSON; any status is an answer, redirects included."""
+def request(url: str, method: str = "GET", data: Any = None, **headers: str) -> Response:
+    """Send a request, with `data` as JSON. Neither follow redirects nor raise on error statuses."""
     prepared = urllib.request.Request(
         url, json.dumps(data).encode() if data is not None else None, method=method
     )
@@ -65,15 +65,15 @@ def request(url: str, method: str = "GET", data: Any = None, **headers: str) -> 
     for name, value in headers.items():
         prepared.add_header(name.replace("_", "-"), value)
     try:
-        answer = _opener.open(prepared, timeout=30)
+        reply = _opener.open(prepared, timeout=30)
     except urllib.error.HTTPError as error:
-        answer = error
-    with answer:
-        return Answer(answer.status, answer.reason, answer.headers, answer.read().decode())
+        reply = error
+    with reply:
+        return Response(reply.status, reply.reason, reply.headers, reply.read().decode())
 
 
 class Service:
-    """A generated service that runs in a process of its own, with its output in a file."""
+    """A generated service in a child process, with its output in a file."""
 
     def __init__(self, command: Sequence[str | Path], cwd: Path, log: Path, **environment: str):
         self.port, self.ops_port = free_port(), free_port()
@@ -91,7 +91,7 @@ class Service:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # A group of its own, which a signal can be sent to as a terminal would.
+                # A separate process group, so that it can get signals as from a terminal.
                 start_new_session=True,
             )
 
@@ -106,46 +106,46 @@ class Service:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.stop(signal.SIGTERM)  # as Kubernetes ends it
+        self.stop(signal.SIGTERM)  # like Kubernetes
 
     def is_ready(self) -> bool:
-        """Tell whether the readiness probe answers 200; fail when the process is gone."""
-        assert self.process.poll() is None, f"it ended:\n{self.log.read_text()}"
+        """Return whether the readiness probe succeeds; fail if the process has exited."""
+        assert self.process.poll() is None, f"the service exited:\n{self.log.read_text()}"
         try:
             return self.probe("readyz").status == 200
         except OSError:
             return False
 
-    def get(self, path: str, **headers: str) -> Answer:
-        """Request a path of the service's port."""
+    def get(self, path: str, **headers: str) -> Response:
+        """Send a GET request to the service."""
         return self.request(path, **headers)
 
-    def request(self, path: str, method: str = "GET", data: Any = None, **headers: str) -> Answer:
-        """Make any request of the service's port."""
+    def request(self, path: str, method: str = "GET", data: Any = None, **headers: str) -> Response:
+        """Send a request to the service."""
         return request(f"http://127.0.0.1:{self.port}{path}", method, data, **headers)
 
-    def probe(self, name: str) -> Answer:
-        """Request a path of the operations port."""
+    def probe(self, name: str) -> Response:
+        """Send a GET request to the ops port."""
         return request(f"http://127.0.0.1:{self.ops_port}/{name}")
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return the log's lines that are JSON."""
+        """Return the JSON lines of the log."""
         lines = self.log.read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def stop(self, number: int = signal.SIGINT, seconds: float = 60) -> int:
-        """Send a signal to the group, as a terminal does with Ctrl-C; return the exit status."""
+        """Signal the process group, like Ctrl-C in a terminal; return the exit status."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, number)
         return self.process.wait(seconds)
 
     def left_behind(self) -> list[int]:
-        """Return the processes that outlived the command that started them."""
+        """Return the child processes that are still running."""
         return [pid for pid in self._processes if is_running(pid)]
 
 
 def descendants(pid: int) -> list[int]:
-    """Return a process' children and theirs."""
+    """Return the process IDs of all descendants of a process."""
     listed = subprocess.run(
         ["ps", "-A", "-o", "pid=,ppid="], stdout=subprocess.PIPE, text=True, check=True
     )
@@ -160,7 +160,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a process of this user exists."""
+    """Return whether a process exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

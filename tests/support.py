@@ -1,4 +1,4 @@
-"""Bake services from the working tree, as the tests and the demo use them."""
+"""Generate services from the working tree, for the tests and the demo."""
 
 import atexit
 import os
@@ -20,24 +20,24 @@ UV = shutil.which("uv") or ROOT / ".tools" / "bin" / "uv"
 
 @dataclass(frozen=True)
 class BakedProject:
-    """A generated service. It is shared between tests: `copy` it before changing anything in it."""
+    """A generated service, shared between tests: `copy` it before changing it."""
 
     path: Path
-    answers: dict[str, str]
+    values: dict[str, str]
 
     @property
     def slug(self) -> str:
-        """The name of the service's Python package, and of its folder."""
+        """The name of the service's Python package and folder."""
         return self.path.name
 
     def files(self) -> list[Path]:
-        """Return the paths of all files, relative to the service's folder, sorted."""
+        """Return the sorted paths of all files, relative to the service's folder."""
         return sorted(
             path.relative_to(self.path) for path in self.path.rglob("*") if not path.is_dir()
         )
 
     def read(self, name: str | Path) -> str:
-        """Return the text of one file."""
+        """Return the text of a file."""
         return (self.path / name).read_text(encoding="utf-8")
 
     def contents(self) -> dict[str, tuple[bytes, bool]]:
@@ -50,21 +50,21 @@ class BakedProject:
     def copy(self, parent: Path, *, shares_packages: bool = False) -> "BakedProject":
         """Return a copy in another folder, for a test that changes it.
 
-        Installed packages take a few hundred megabytes: a test that leaves them as they are shares
+        Installed packages take a few hundred megabytes. A test that does not change them shares
         them with the original.
         """
         ignored = shutil.ignore_patterns(*([".venv"] if shares_packages else []))
         path = Path(shutil.copytree(self.path, parent / self.path.name, ignore=ignored))
         if shares_packages:
             (path / ".venv").symlink_to(self.path / ".venv")
-        return BakedProject(path, self.answers)
+        return BakedProject(path, self.values)
 
     def run(self, *command: str | Path, **environment: str) -> str:
-        """Run a command in the service's folder; return its output, fail with it when it fails."""
+        """Run a command in the service's folder and return its output; see `run`."""
         return run(command, cwd=self.path, **environment)
 
     def sign_in(self, service: Service, **environment: str) -> dict[str, str]:
-        """Make a superuser in the installed service; return the header with a token of theirs."""
+        """Create a superuser in the installed service; return an Authorization header."""
         user = {"username": "ada", "password": "correct horse"}
         variables = {f"DJANGO_SUPERUSER_{key.upper()}": value for key, value in user.items()}
         command = ["manage.py", "createsuperuser", "--noinput", "--email=ada@example.com"]
@@ -74,8 +74,8 @@ class BakedProject:
 
 
 def run(command: Sequence[str | Path], cwd: Path, **environment: str) -> str:
-    """Run a command; return what it printed, fail with that when its exit status is not 0."""
-    # What `make test` tells its children of itself is not for the make of the service.
+    """Run a command and return its output; fail with the output on a non-zero exit status."""
+    # Variables of an outer `make test` would affect the service's make.
     private = {"VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
     inherited = {name: value for name, value in os.environ.items() if name not in private}
     result = subprocess.run(
@@ -90,13 +90,13 @@ def run(command: Sequence[str | Path], cwd: Path, **environment: str) -> str:
     )
     if result.returncode:
         command_line = " ".join(map(str, command))
-        raise AssertionError(f"{command_line} ended with {result.returncode}:\n{result.stdout}")
+        raise AssertionError(f"{command_line} exited with {result.returncode}:\n{result.stdout}")
     return result.stdout
 
 
 @cache
 def scratch() -> Path:
-    """Return a folder that lives as long as this process."""
+    """Create a folder that is removed at exit."""
     folder = Path(tempfile.mkdtemp(prefix="bake-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -104,7 +104,7 @@ def scratch() -> Path:
 
 @cache
 def template() -> Path:
-    """Return a copy of the template as git would record it now, without caches and such."""
+    """Copy the template's files, without those that git ignores, and return the copy."""
     destination = scratch() / "cookiecutter-django-kubernetes"
     listed = run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT)
     for name in filter(None, listed.split("\0")):
@@ -114,24 +114,24 @@ def template() -> Path:
     return destination
 
 
-def bake(**answers: str) -> BakedProject:
-    """Generate a service with these answers, and the defaults for the others; once per process."""
-    return _bake(tuple(sorted(answers.items())))
+def bake(**values: str) -> BakedProject:
+    """Generate a service with these values of prompts; once per process for the same values."""
+    return _bake(tuple(sorted(values.items())))
 
 
 @cache
-def _bake(answers: tuple[tuple[str, str], ...]) -> BakedProject:
-    return generate(template(), Path(tempfile.mkdtemp(dir=scratch())), **dict(answers))
+def _bake(values: tuple[tuple[str, str], ...]) -> BakedProject:
+    return generate(template(), Path(tempfile.mkdtemp(dir=scratch())), **dict(values))
 
 
 def generate(
-    source: str | Path, output_dir: Path, *, overwrite: bool = False, **answers: str
+    source: str | Path, output_dir: Path, *, overwrite: bool = False, **values: str
 ) -> BakedProject:
-    """Generate a service from any source that cookiecutter takes, whatever the user's settings."""
+    """Generate a service from any cookiecutter source, independent of the user's settings."""
     path = cookiecutter(
         str(source),
         no_input=True,
-        extra_context=answers,
+        extra_context=values,
         output_dir=str(output_dir),
         overwrite_if_exists=overwrite,
         default_config={
@@ -139,4 +139,4 @@ def generate(
             "cookiecutters_dir": str(scratch() / "cookiecutters"),
         },
     )
-    return BakedProject(Path(path), answers)
+    return BakedProject(Path(path), values)

@@ -1,4 +1,4 @@
-"""Run helm on the charts as they stand in the template."""
+"""Fixtures that run Helm on the template's charts."""
 
 import subprocess
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Manifests = dict[tuple[str, str], dict[str, Any]]
 
 
 def runner(program: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that runs a program, whatever its exit status is."""
+    """Return a function that runs a program and ignores its exit status."""
 
     def run(*arguments: str | Path, values: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -27,31 +27,31 @@ def runner(program: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 def documents(manifests: str) -> list[dict[str, Any]]:
-    """Return what manifests consist of; Helm 4 separates some by empty lines."""
+    """Parse manifests into objects, without the empty documents that Helm 4 emits."""
     return [document for document in yaml.safe_load_all(manifests) if document]
 
 
 @pytest.fixture(scope="session")
 def helm() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that runs Helm 3, whatever its exit status is."""
+    """Return a function that runs Helm 3 and ignores its exit status."""
     return runner(tools.helm())
 
 
 @pytest.fixture(scope="session")
 def helm4() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that runs Helm 4, whatever its exit status is."""
+    """Return a function that runs Helm 4 and ignores its exit status."""
     return runner(tools.helm4())
 
 
 @pytest.fixture(scope="session")
 def deploy_values() -> Path:
-    """Return the folder with the values of a generated service."""
+    """Return the `deploy` folder of a generated service."""
     return bake().path / "deploy"
 
 
 @pytest.fixture(scope="session")
 def values_file(deploy_values: Path) -> Callable[[str, str], Path]:
-    """Return a function that finds one of a chart's values files by its name."""
+    """Return a function that finds a chart's values file by name."""
 
     def find(chart: str, name: str) -> Path:
         in_chart = CHARTS / chart / "ci" / f"{name}-values.yaml"
@@ -62,7 +62,7 @@ def values_file(deploy_values: Path) -> Callable[[str, str], Path]:
 
 @pytest.fixture(scope="session")
 def template(helm, values_file) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that renders a chart with one of its values files and further values."""
+    """Return a function that renders a chart with one of its values files and extra values."""
 
     def run(
         chart: str, name: str, *options: str, kubernetes: str = "1.34.0", **values: Any
@@ -79,7 +79,7 @@ def template(helm, values_file) -> Callable[..., subprocess.CompletedProcess[str
 
 @pytest.fixture(scope="session")
 def render(template) -> Callable[..., Manifests]:
-    """Return a function that renders a chart into its objects, by kind and name."""
+    """Return a function that renders a chart into objects by kind and name."""
 
     def run(*arguments: Any, **values: Any) -> Manifests:
         result = template(*arguments, **values)

@@ -1,6 +1,6 @@
-"""The manifests as a whole: the same by Helm 3 and 4, and kept in files, for diffs to show.
+"""Golden manifests: identical with Helm 3 and 4, and stored in files so that changes show in diffs.
 
-`UPDATE_MANIFESTS=1 make test-fast` writes the files in `manifests/`.
+`UPDATE_MANIFESTS=1 make test-fast` updates the files in `manifests/`.
 """
 
 import os
@@ -10,28 +10,28 @@ from pathlib import Path
 import pytest
 
 from tests.charts.conftest import CHARTS, documents
-from tests.charts.test_charts import CASES, EVERY_CASE
+from tests.charts.objects import CASES, EVERY_CASE
 
-KEPT = Path(__file__).parent / "manifests"
-FIXED = [case for case in CASES if case != ("redis", "default")]  # whose password is random
+GOLDEN = Path(__file__).parent / "manifests"
+FIXED = [case for case in CASES if case != ("redis", "default")]  # its password is random
 
 
 @pytest.mark.parametrize(("chart", "name"), FIXED)
-def test_manifests_change_only_on_purpose(template, chart, name):
+def test_manifests_match_the_golden_files(template, chart, name):
     rendered = template(chart, name).stdout
-    kept = KEPT / f"{chart}-{name}.yaml"
+    golden = GOLDEN / f"{chart}-{name}.yaml"
     if "UPDATE_MANIFESTS" in os.environ:
-        kept.parent.mkdir(exist_ok=True)
-        kept.write_text(rendered)
-    assert kept.read_text() == rendered
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(rendered)
+    assert golden.read_text() == rendered
 
 
-def test_no_manifest_is_left_over():
-    assert {path.stem for path in KEPT.iterdir()} == {f"{chart}-{name}" for chart, name in FIXED}
+def test_no_golden_file_is_unused():
+    assert {path.stem for path in GOLDEN.iterdir()} == {f"{chart}-{name}" for chart, name in FIXED}
 
 
 @EVERY_CASE
-def test_helm_4_renders_and_lints_the_same(helm4, template, values_file, chart, name):
+def test_helm_4_renders_and_lints_like_helm_3(helm4, template, values_file, chart, name):
     values = ("--values", values_file(chart, name))
     linted = helm4("lint", "--strict", CHARTS / chart, "--kube-version", "1.30.0", *values)
     assert linted.returncode == 0, linted.stdout

@@ -1,4 +1,4 @@
-"""What kube-score and checkov find in what the charts render."""
+"""Findings of kube-score and checkov in the rendered charts."""
 
 import json
 import subprocess
@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.charts import tools
-from tests.charts.test_charts import CASES, EVERY_CASE
+from tests.charts.objects import CASES, EVERY_CASE
 
-# What the defaults leave to others, with the reason; `strict` is without any of it.
-NOT_FOLLOWED = {
-    "CPU limit": "throttled CPU shows up as latency; requests already share a node fairly",
-    "digest": "a tag is what people read; the pipeline that deploys knows the digest",
-    "secrets as variables": "the service reads either; secretFiles mounts them",
-    "pull policy": "a tag that is never reused needs no pull at each start",
+# Findings that the defaults ignore, with the reason. The `strict` cases have none of them.
+IGNORED = {
+    "CPU limit": "CPU throttling adds latency; CPU requests already divide a node fairly",
+    "digest": "a tag is human-readable; the deployment pipeline knows the digest",
+    "secrets as variables": "the service supports both; secretFiles mounts them",
+    "pull policy": "tags are never reused, so a start needs no pull",
 }
 CHECKOV = {
     "CKV_K8S_11": "CPU limit",
@@ -30,7 +30,7 @@ KUBE_SCORE = {
 
 @pytest.fixture(scope="session")
 def manifests(template, tmp_path_factory):
-    """Return a folder with a file for each case; pods of tests end, and are not for scanners."""
+    """Render each case into a file, without the short-lived test pods; return the folder."""
     folder = tmp_path_factory.mktemp("manifests")
     for chart, name in CASES:
         rendered = template(chart, name, "--skip-tests").stdout
@@ -39,8 +39,8 @@ def manifests(template, tmp_path_factory):
     return folder
 
 
-def is_followed(finding, chart_and_name):
-    """Tell whether a case has to do what a scanner asks for."""
+def must_fix(finding, chart_and_name):
+    """Return whether a finding is an error in this case."""
     return finding is None or chart_and_name.endswith("-strict")
 
 
@@ -61,17 +61,17 @@ def checkov(manifests):
 
 
 @EVERY_CASE
-def test_checkov_finds_nothing_but_what_is_not_followed(checkov, chart, name):
+def test_checkov_finds_nothing_but_ignored_findings(checkov, chart, name):
     case = f"{chart}-{name}"
     assert [
         (check, resource)
         for check, resource in checkov.get(case, [])
-        if is_followed(CHECKOV.get(check), case)
+        if must_fix(CHECKOV.get(check), case)
     ] == []
 
 
 @EVERY_CASE
-def test_kube_score_finds_nothing_critical_but_what_is_not_followed(manifests, chart, name):
+def test_kube_score_finds_nothing_critical_but_ignored_findings(manifests, chart, name):
     case = f"{chart}-{name}"
     done = subprocess.run(
         [
@@ -88,10 +88,12 @@ def test_kube_score_finds_nothing_critical_but_what_is_not_followed(manifests, c
     assert [
         line
         for line in critical
-        if is_followed(next((why for text, why in KUBE_SCORE.items() if text in line), None), case)
+        if must_fix(
+            next((finding for text, finding in KUBE_SCORE.items() if text in line), None), case
+        )
     ] == []
 
 
-def test_nothing_is_excused_that_no_scanner_finds(checkov):
+def test_every_ignored_finding_occurs(checkov):
     assert {check for found in checkov.values() for check, _ in found} == set(CHECKOV)
-    assert {*CHECKOV.values(), *KUBE_SCORE.values()} == set(NOT_FOLLOWED)
+    assert {*CHECKOV.values(), *KUBE_SCORE.values()} == set(IGNORED)

@@ -1,4 +1,4 @@
-"""The programs that the tests of the charts run: named by a variable, on PATH, or in .tools."""
+"""Programs for the chart tests: named by a variable, on PATH, or in .tools."""
 
 import os
 import shutil
@@ -10,16 +10,16 @@ from tests.support import ROOT
 
 
 def program(variable: str, name: str | None, place: str) -> Path:
-    """Return a program's path; fail the test that needs it where there is none.
+    """Return a program's path; fail the calling test if it is not installed.
 
     Args:
-        variable: the environment variable that may name it.
-        name: what PATH may have it as.
-        place: where `make test` puts it, in .tools.
+        variable: environment variable with its path.
+        name: its name on PATH, if any.
+        place: its path in .tools, where `make test` installs it.
     """
     named = os.environ.get(variable) or (name and shutil.which(name)) or ROOT / ".tools" / place
     if not Path(named).is_file():
-        pytest.fail(f"the tests of the charts need {place}: `make test` fetches it into .tools")
+        pytest.fail(f"the chart tests need {place}: `make test` installs it into .tools")
     return Path(named)
 
 
@@ -39,5 +39,5 @@ def kube_score() -> Path:
 
 
 def checkov() -> Path:
-    """Return checkov, which has an environment of its own."""
+    """Return checkov, which has a separate environment."""
     return program("CHECKOV", "checkov", "checkov/bin/checkov")

@@ -1,6 +1,6 @@
-"""Tables of the charts' values, from the comments in values.yaml: `make values`.
+"""Generate the tables of values in the charts' READMEs from values.yaml: `make values`.
 
-A row for each value: its default, and the sentence above it (marked `# --`, or of its block).
+Each row has a value, its default and the comment above it (`# --`, or the comment of its block).
 """
 
 import json
@@ -17,7 +17,7 @@ KEY = re.compile(r"^( *)([A-Za-z]\w*):(.*)$")
 
 
 def described(text: str) -> list[tuple[tuple[str, ...], str]]:
-    """Return the path of each key that is written out, in order, with the comment above it."""
+    """Return the path and the comment of each key in a values file, in order."""
     found: list[tuple[tuple[str, ...], str]] = []
     path: list[tuple[int, str]] = []
     comment: list[str] = []
@@ -51,7 +51,7 @@ def table(chart: Path) -> str:
             default = default[name] if isinstance(default, dict) else None
             shape = shape.get("properties", {}).get(name, {})
         is_fixed = shape.get("additionalProperties") is False and "properties" in shape
-        if not shape:  # inside of what is free in form
+        if not shape:  # inside a free-form value
             continue
         shown = "" if is_fixed and isinstance(default, dict) and default else code(default)
         cell = comment.replace("|", "\\|")
@@ -60,13 +60,13 @@ def table(chart: Path) -> str:
 
 
 def code(default: Any) -> str:
-    """Return a default as it would be written; what is long is in values.yaml."""
+    """Format a default; refer to values.yaml if it is long."""
     written = json.dumps(default, ensure_ascii=False)
     return f"`{written}`" if len(written) <= 60 else "see values.yaml"
 
 
 def readme(chart: Path) -> str:
-    """Return a chart's README with the table as it has to be."""
+    """Return a chart's README with an up-to-date table."""
     text = (chart / "README.md").read_text(encoding="utf-8")
     head, _, rest = text.partition(BEGIN)
     return f"{head}{BEGIN}\n{table(chart)}\n{END}{rest.partition(END)[2]}"

@@ -1,22 +1,22 @@
-"""The charts on a real Kubernetes: installed, upgraded, broken and loaded.
+"""Tests of the charts on a real cluster: installation, upgrades, faults and load.
 
-They need a cluster with metrics-server and a default StorageClass, kubectl and helm. Two steps, as
-`make e2e` runs them:
+They need a cluster with metrics-server and a default StorageClass, kubectl and helm. `make e2e`
+runs two steps:
 
-    python -m tests.e2e.images     bakes a service and builds its image and three made from it
+    python -m tests.e2e.images     generate a service; build its image and three derived images
     python -m pytest -n0 tests/e2e
 
-Both take what they need from the environment:
+Environment variables of both:
 
-    E2E_BUILD_IMAGE  command that builds a folder with a Dockerfile and makes the image available
-                     to the cluster's nodes, called with the folder and the image's name; default:
-                     tests/e2e/build-image, for docker and kind
-    E2E_LOCAL_IMAGES set where base images cannot be pulled: builds on what the machine has under
-                     their names, whatever its digest
-    E2E_HELM         the helm to use, 3 or 4; default: the one on PATH, or .tools/bin/helm
+    E2E_BUILD_IMAGE  command that builds a folder's Dockerfile and loads the image into the nodes,
+                     with the folder and the image name as arguments; default:
+                     tests/e2e/build-image, for Docker and kind
+    E2E_LOCAL_IMAGES set it if base images cannot be pulled: builds use local images with the same
+                     names, regardless of their digests
+    E2E_HELM         the Helm command, 3 or 4; default: helm on PATH, or .tools/bin/helm
     E2E_REPORT       file for the figures; default: build/e2e.md
     KUBECONFIG       as for kubectl; the current context is used
 
-Everything happens in a namespace of its own, which is deleted in the end. Nothing is sent to the
-cluster's network from outside: requests are made by a pod, which runs `load.py`.
+The tests create a dedicated namespace and delete it at the end. All requests are sent from a pod in
+it, which runs `load.py`, and none from outside the cluster.
 """

@@ -1,4 +1,4 @@
-"""A namespace of the cluster: its objects, the releases in it, and requests from a pod of it."""
+"""A namespace of the cluster: its objects, its releases, and requests from one of its pods."""
 
 import collections
 import json
@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import kubernetes
 
-from ..running import Answer, wait_for
+from ..running import Response, wait_for
 from ..support import ROOT
 
 LOAD = Path(__file__).with_name("load.py")
@@ -23,14 +23,14 @@ TESTER = "tester"
 
 
 def helm_program() -> list[str]:
-    """Return the helm to use."""
+    """Return the Helm command."""
     if named := os.environ.get("E2E_HELM"):
         return shlex.split(named)
     return [shutil.which("helm") or str(ROOT / ".tools" / "bin" / "helm")]
 
 
 class Cluster:
-    """One namespace, by the API's client where the tests look often, else by kubectl and helm."""
+    """One namespace. Frequent reads use the API client, everything else kubectl and Helm."""
 
     def __init__(self, namespace: str) -> None:
         kubernetes.config.load_kube_config()
@@ -41,18 +41,18 @@ class Cluster:
         self._custom = kubernetes.client.CustomObjectsApi()
 
     def kubectl(self, *arguments: str, stdin: str = "", check: bool = True) -> str:
-        """Run kubectl in the namespace; return what it printed."""
+        """Run kubectl in the namespace and return its output."""
         return self._run(["kubectl"], arguments, stdin, check).stdout
 
     def helm(self, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run helm in the namespace, whatever its exit status if `check` is false."""
+        """Run Helm in the namespace; ignore its exit status if `check` is false."""
         return self._run(helm_program(), list(map(str, arguments)), "", check)
 
     def _run(
         self, program: list[str], arguments: Sequence[str], stdin: str, check: bool
     ) -> subprocess.CompletedProcess[str]:
         result = subprocess.run(
-            # First, since what follows a `--` is not kubectl's.
+            # First, since kubectl ignores options after `--`.
             [*program, "--namespace", self.namespace, *arguments],
             input=stdin,
             stdout=subprocess.PIPE,
@@ -62,25 +62,25 @@ class Cluster:
         )
         if check and result.returncode:
             line = shlex.join([*program, *arguments])
-            raise AssertionError(f"{line} ended with {result.returncode}:\n{result.stdout}")
+            raise AssertionError(f"{line} exited with {result.returncode}:\n{result.stdout}")
         return result
 
     def apply(self, *objects: dict[str, Any]) -> None:
-        """Create or change objects."""
+        """Create or update objects."""
         items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
         self.kubectl("apply", "--filename=-", stdin=json.dumps(items))
 
     def execute(self, pod: str, *command: str) -> str:
-        """Run a command in a pod; return what it printed."""
+        """Run a command in a pod and return its output."""
         return self.kubectl("exec", pod, "--", *command)
 
     def pods(self, **labels: str) -> list[Any]:
-        """Return the pods with these labels of app.kubernetes.io, those that are ending too."""
+        """Return the pods with these app.kubernetes.io labels, including terminating ones."""
         selector = ",".join(f"app.kubernetes.io/{key}={value}" for key, value in labels.items())
         return self.core.list_namespaced_pod(self.namespace, label_selector=selector).items
 
     def wait_ready(self, name: str, seconds: float = 120) -> Any:
-        """Wait until a pod is ready, and return it."""
+        """Wait until a pod is ready and return it."""
 
         def ready() -> Any:
             try:
@@ -94,7 +94,7 @@ class Cluster:
         return wait_for(ready, f"{name} to be ready", seconds)
 
     def metrics(self, pod: str) -> dict[str, Any] | None:
-        """Return what metrics-server knows of a pod, if it does."""
+        """Return a pod's metrics from metrics-server, if there are any."""
         try:
             return self._custom.get_namespaced_custom_object(
                 "metrics.k8s.io", "v1beta1", self.namespace, "pods", pod
@@ -105,7 +105,7 @@ class Cluster:
             raise
 
     def image_bytes(self, name: str) -> int | None:
-        """Return the size of an image on a node, if the node tells it."""
+        """Return the size of an image, if a node reports it."""
         sizes = {
             image_name: image.size_bytes
             for node in self.core.list_node().items
@@ -115,7 +115,7 @@ class Cluster:
         return sizes.get(name)
 
     def describe(self) -> str:
-        """Return what happened of late, for whoever has to find out why a test failed."""
+        """Return recent events and logs, to diagnose a failed test."""
         texts = [
             self.kubectl("get", "pods,jobs,hpa,pdb", "--output=wide", check=False),
             self.kubectl("get", "events", "--sort-by=.lastTimestamp", check=False)[-6000:],
@@ -128,24 +128,24 @@ class Cluster:
                     texts.append(f"--- {name} {option}\n{log[-3000:]}")
         return "\n".join(texts)
 
-    def get(self, host: str, path: str, port: int = 80, **headers: str) -> Answer:
-        """Request a path from inside the cluster."""
+    def get(self, host: str, path: str, port: int = 80, **headers: str) -> Response:
+        """Send a GET request from inside the cluster."""
         with Load(self, host, [path], headers, port=port, body=True) as load:
             load.finish()
-        answer = load.answers.items[0]
-        assert "error" not in answer, answer
-        headers = {name.lower(): value for name, value in answer["headers"].items()}
-        return Answer(answer["status"], "", headers, answer["body"])
+        result = load.results.items[0]
+        assert "error" not in result, result
+        headers = {name.lower(): value for name, value in result["headers"].items()}
+        return Response(result["status"], "", headers, result["body"])
 
 
 def is_ready(pod: Any) -> bool:
-    """Tell whether a pod is ready, and not about to end."""
+    """Return whether a pod is ready and not terminating."""
     conditions = {item.type: item.status for item in pod.status.conditions or []}
     return conditions.get("Ready") == "True" and not pod.metadata.deletion_timestamp
 
 
 def restarts(pods: Sequence[Any]) -> dict[str, int]:
-    """Return how often each pod's containers were started again."""
+    """Return how often each pod's containers have restarted."""
     return {
         pod.metadata.name: sum(
             status.restart_count for status in pod.status.container_statuses or []
@@ -155,38 +155,38 @@ def restarts(pods: Sequence[Any]) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What became of requests."""
+class Results:
+    """The results of requests: a response or an error each."""
 
     items: list[dict[str, Any]]
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """How many answers had each status, or which error there was instead."""
+        """The number of results for each status or error."""
         return dict(
             collections.Counter(str(item.get("status") or item["error"]) for item in self.items)
         )
 
     @property
     def failed(self) -> list[dict[str, Any]]:
-        """The requests without an answer of 200."""
+        """The results other than a 200."""
         return [item for item in self.items if item.get("status") != 200]
 
     @property
     def outage(self) -> float:
-        """Seconds from the first failed request's start to the last one's end."""
+        """Seconds from the start of the first failed request to the end of the last."""
         if not self.failed:
             return 0
         ends = [item["start"] + item["duration"] for item in self.failed]
         return max(ends) - min(item["start"] for item in self.failed)
 
     def milliseconds(self, quantile: float) -> float:
-        """Return a quantile of the durations."""
+        """Return a quantile of the durations in milliseconds."""
         durations = sorted(item["duration"] for item in self.items)
         return round(1000 * durations[max(0, math.ceil(quantile * len(durations)) - 1)], 1)
 
     def figures(self) -> dict[str, Any]:
-        """Return what is reported of a load."""
+        """Return the figures for the report."""
         return {
             "requests": len(self.items),
             "failed": len(self.failed),
@@ -197,12 +197,9 @@ class Answers:
 
 
 class Load:
-    """Requests while a `with` block lasts; after it, `answers` has what became of them.
+    """Send requests in a `with` block, then set `results`; load.py documents the options."""
 
-    See load.py for the options.
-    """
-
-    answers: Answers
+    results: Results
 
     def __init__(
         self, cluster: Cluster, host: str, paths: list[str], headers: dict[str, str], **options: Any
@@ -228,11 +225,11 @@ class Load:
         self._process.stdin.close()
         self._process.wait()
         self._reader.join()
-        assert self._last.startswith("["), f"the load ended with {self._last!r}"
-        self.answers = Answers(json.loads(self._last))
+        assert self._last.startswith("["), f"load.py exited after {self._last!r}"
+        self.results = Results(json.loads(self._last))
 
     def finish(self) -> None:
-        """Wait until all requests that were asked for are done."""
+        """Wait until all requests have completed."""
         self._process.wait()
 
     def _read(self) -> None:
@@ -242,11 +239,11 @@ class Load:
                 self._count = int(line)
 
     def more(self, count: int, seconds: float = 120) -> None:
-        """Wait for more answers."""
+        """Wait for more results."""
         target = self._count + count
 
         def arrived() -> bool:
-            assert self._process.poll() is None, f"the load has ended: {self._last[:200]}"
+            assert self._process.poll() is None, f"load.py exited: {self._last[:200]}"
             return self._count >= target
 
-        wait_for(arrived, f"{count} more answers", seconds)
+        wait_for(arrived, f"{count} more results", seconds)

@@ -1,4 +1,4 @@
-"""A namespace with both charts installed, and a report of what was measured in it."""
+"""A namespace with both charts installed, and a report of the measurements in it."""
 
 import json
 import os
@@ -22,13 +22,13 @@ REPORT = Path(os.environ.get("E2E_REPORT", ROOT / "build" / "e2e.md"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin a report."""
+    """Start a report."""
     config.stash[FIGURES] = {}
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Add to a failure what the cluster knows of it, before the namespace is gone."""
+    """Add the cluster's events and logs to a failure, before the namespace is deleted."""
     report = yield
     cluster = item.funcargs.get("cluster")
     if report.failed and cluster:
@@ -37,13 +37,13 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
-    """Write the report, and print it."""
+    """Write and print the report."""
     if not (figures := config.stash[FIGURES]):
         return
     lines = ["| On a cluster | |", "|---|---|"]
-    for what, values in figures.items():
+    for subject, values in figures.items():
         text = ", ".join(f"{name} {_text(value)}" for name, value in values.items())
-        lines.append(f"| {what} | {text} |")
+        lines.append(f"| {subject} | {text} |")
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text("\n".join([*lines, ""]))
     REPORT.with_suffix(".json").write_text(json.dumps(figures, indent=2) + "\n")
@@ -58,25 +58,25 @@ def _text(value: Any) -> str:
 
 @pytest.fixture(scope="session")
 def record(request) -> Callable[..., None]:
-    """Return a function that puts figures into the report, under what they were measured of."""
+    """Return a function that adds figures about a subject to the report."""
 
-    def add(what: str, **figures: Any) -> None:
+    def add(subject: str, **figures: Any) -> None:
         named = {name.replace("_", " "): value for name, value in figures.items()}
-        request.config.stash[FIGURES].setdefault(what, {}).update(named)
+        request.config.stash[FIGURES].setdefault(subject, {}).update(named)
 
     return add
 
 
 @pytest.fixture(scope="session")
 def charts(tmp_path_factory) -> Path:
-    """Return a folder with the charts, which nobody changes meanwhile."""
+    """Return a private copy of the charts."""
     source = images.service().path / "helm"
     return Path(shutil.copytree(source, tmp_path_factory.mktemp("charts") / "helm"))
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Make a namespace with what the charts need, and delete it in the end."""
+    """Create a namespace with the charts' prerequisites; delete it at the end."""
     cluster = Cluster(f"e2e-{secrets.token_hex(3)}")
     cluster.apply(manifests.namespace(cluster.namespace))
     try:
@@ -91,7 +91,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def redis_values(tmp_path_factory) -> Path:
-    """Return the service's values for Redis."""
+    """Return the service's values file for Redis."""
     values = tmp_path_factory.mktemp("values") / "redis.yaml"
     values.write_text(images.service().read("deploy/redis.yaml"))
     return values
@@ -99,27 +99,27 @@ def redis_values(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def redis_chart(cluster, charts, redis_values, record) -> Path:
-    """Install the redis chart, and return its folder."""
-    began = time.monotonic()
+    """Install the redis chart and return its folder."""
+    started = time.monotonic()
     cluster.helm("install", "redis", charts / "redis", "--values", redis_values, "--wait")
-    record("Install", redis_s=time.monotonic() - began)
+    record("Install", redis_s=time.monotonic() - started)
     return charts / "redis"
 
 
 @pytest.fixture(scope="session")
 def installed_web(cluster, charts, redis_chart, tmp_path_factory, record) -> Web:
-    """Install the web chart with a service's values for production, and return the release."""
+    """Install the web chart with the service's production values and return the release."""
     values = tmp_path_factory.mktemp("values") / "production.yaml"
     values.write_text(images.service().read("deploy/production.yaml"))
     web = Web(cluster, charts / "web", values)
-    began = time.monotonic()
+    started = time.monotonic()
     web.upgrade()
     installed = time.monotonic()
-    # A Service that was just made may refuse connections for a moment.
-    wait_for(lambda: web.answers(), "the first answer")
+    # A new Service can reject connections for a moment.
+    wait_for(web.responds, "the first response")
     record(
         "Install",
-        web_s=installed - began,
+        web_s=installed - started,
         first_200_after_s=time.monotonic() - installed,
         helm=cluster.helm("version", "--template={{.Version}}").stdout,
     )
@@ -129,7 +129,7 @@ def installed_web(cluster, charts, redis_chart, tmp_path_factory, record) -> Web
 
 @pytest.fixture
 def web(installed_web) -> Iterator[Web]:
-    """Return the web chart's release, with two pods; what a test changes is undone after it."""
+    """Return the web chart's release with two pods; restore it after the test."""
     installed_web.settle()
     yield installed_web
     installed_web.restore()

@@ -1,4 +1,4 @@
-"""Build the images that the tests deploy: a service's own, and three made from it."""
+"""Build the images for the tests: the service's image and three derived ones."""
 
 import os
 import re
@@ -11,7 +11,7 @@ import yaml
 from ..support import UV, BakedProject, bake, run
 
 RELEASE, NEXT, CRASHING, FAILING = "e2e", "e2e-next", "e2e-crashing", "e2e-failing"
-# What the next release changes in the database, and what the failing one cannot.
+# The migrations of the next release and of the failing one.
 NEXT_MIGRATION, FAILING_MIGRATION = "9000_next", "9000_failing"
 _MIGRATION = """from django.db import migrations, models
 
@@ -24,7 +24,7 @@ _BUILD = Path(__file__).with_name("build-image")
 
 
 def service() -> BakedProject:
-    """Return the service that is deployed."""
+    """Return the service under test."""
     return bake(project_name="Acme Blog")
 
 
@@ -35,7 +35,7 @@ def repository() -> str:
 
 
 def use_local_images(project: BakedProject) -> None:
-    """Let a Dockerfile build on local images of the base images' names, whatever their digests."""
+    """Remove digests from a Dockerfile, so that local base images are used."""
     dockerfile = project.path / "Dockerfile"
     dockerfile.write_text(re.sub(r"@sha256:[0-9a-f]{64}", "", dockerfile.read_text()))
 
@@ -47,7 +47,7 @@ def _build(context: Path, tag: str) -> None:
 
 
 def _derive(folder: Path, tag: str, *instructions: str) -> None:
-    """Build an image on top of the release's; the folder has what it copies."""
+    """Build an image on top of the release's, with the folder as build context."""
     lines = [f"FROM {repository()}:{RELEASE}", *instructions, ""]
     (folder / "Dockerfile").write_text("\n".join(lines))
     _build(folder, tag)
@@ -56,7 +56,7 @@ def _derive(folder: Path, tag: str, *instructions: str) -> None:
 def _derive_migration(
     folder: Path, project: BakedProject, tag: str, name: str, operation: str
 ) -> None:
-    """Build an image with one more migration of the blog."""
+    """Build an image with an additional migration of the blog app."""
     folder.mkdir()
     migrations = f"{project.slug}/blog/migrations"
     latest = max(path.stem for path in (project.path / migrations).glob("0*.py"))
@@ -66,7 +66,7 @@ def _derive_migration(
 
 
 def main() -> None:
-    """Build all of them."""
+    """Build all images."""
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         project = service().copy(scratch)

@@ -1,7 +1,7 @@
-"""Requests from inside the cluster, with the standard library only: the image has nothing else.
+"""Send requests from inside the cluster, with the standard library only.
 
-Called with a JSON object of options. It tells the number of answers twice a second, until standard
-input ends or a bound is met, and then, as one JSON object on the last line, all of them.
+The argument is a JSON object of options. The program prints the number of results twice a second,
+until standard input is closed or a limit is reached, and then all results as one line of JSON.
 """
 
 import http.client
@@ -14,76 +14,76 @@ import time
 
 
 class Load:
-    """Requests to one server, each over a connection of its own.
+    """Requests to one server, each over a separate connection.
 
     Args:
-        host: name of the server, which is also sent as Host.
-        paths: what is asked for, in turn; `{n}` stands for the request's number.
+        host: name of the server, also sent as the Host header.
+        paths: requested in turn; `{n}` is replaced by the number of the request.
         headers: sent with each request.
-        rate: requests a second, whether answers are late or not; null: as fast as threads go.
-        threads: how many requests may be under way at a time.
-        count: the most requests.
-        seconds: the most time.
-        body: whether to keep the answers' headers and bodies.
+        rate: requests per second, even if responses are late; null: as fast as possible.
+        threads: maximum number of concurrent requests.
+        count: maximum number of requests.
+        seconds: maximum duration.
+        body: whether to record the headers and bodies of responses.
     """
 
     def __init__(
         self, host, paths, headers, rate=None, threads=1, count=1, seconds=30, port=80, body=False
     ):
-        # Looked up once: this is about the service, not about the cluster's DNS.
+        # Resolved once, so that the cluster's DNS does not affect the measurements.
         self.address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
         self.headers = {"Host": host, "Connection": "close", **headers}
         self.paths, self.rate, self.count, self.seconds = paths, rate, count, seconds
         self.body = body
         self.numbers = itertools.count()
-        self.answers = []
-        self.over = threading.Event()
+        self.results = []
+        self.stopped = threading.Event()
         self.threads = [threading.Thread(target=self.work, daemon=True) for _ in range(threads)]
 
     def run(self):
-        """Make the requests, until told to stop; return the answers."""
-        self.began = time.monotonic()
+        """Send the requests and return the results."""
+        self.started = time.monotonic()
         threading.Thread(target=self.wait_for_end_of_input, daemon=True).start()
         for thread in self.threads:
             thread.start()
         while any(thread.is_alive() for thread in self.threads):
             self.threads[0].join(0.5)
-            print(len(self.answers), flush=True)
-            if time.monotonic() - self.began > self.seconds:
-                self.over.set()
-        return sorted(self.answers, key=lambda answer: answer["start"])
+            print(len(self.results), flush=True)
+            if time.monotonic() - self.started > self.seconds:
+                self.stopped.set()
+        return sorted(self.results, key=lambda result: result["start"])
 
     def wait_for_end_of_input(self):
-        """Stop when whoever has started this is done."""
+        """Stop when the caller closes standard input."""
         sys.stdin.read()
-        self.over.set()
+        self.stopped.set()
 
     def work(self):
-        """Make requests, each when its time has come."""
+        """Send requests, each when it is due."""
         while (number := next(self.numbers)) < self.count:
-            due = self.began + number / self.rate if self.rate else time.monotonic()
-            if self.over.wait(max(0, due - time.monotonic())):
+            due = self.started + number / self.rate if self.rate else time.monotonic()
+            if self.stopped.wait(max(0, due - time.monotonic())):
                 return
-            answer = {"start": due - self.began}
+            result = {"start": due - self.started}
             try:
-                answer |= self.ask(self.paths[number % len(self.paths)].format(n=number))
+                result |= self.request(self.paths[number % len(self.paths)].format(n=number))
             except (OSError, http.client.HTTPException) as error:
-                answer["error"] = f"{type(error).__name__}: {error}"
-            # From when it was due: waiting for a free thread counts.
-            answer["duration"] = time.monotonic() - due
-            self.answers.append(answer)
+                result["error"] = f"{type(error).__name__}: {error}"
+            # Measured from the due time, so that waiting for a thread counts.
+            result["duration"] = time.monotonic() - due
+            self.results.append(result)
 
-    def ask(self, path):
-        """Make one request."""
+    def request(self, path):
+        """Send one request."""
         connection = http.client.HTTPConnection(*self.address[:2], timeout=15)
         try:
             connection.request("GET", path, headers=self.headers)
             response = connection.getresponse()
-            answer = {"status": response.status}
+            result = {"status": response.status}
             text = response.read().decode()
             if self.body:
-                answer |= {"headers": dict(response.getheaders()), "body": text}
-            return answer
+                result |= {"headers": dict(response.getheaders()), "body": text}
+            return result
         finally:
             connection.close()
 

@@ -1,4 +1,4 @@
-"""What the tests need in the namespace beside the charts' releases."""
+"""Objects in the namespace that the charts' releases depend on."""
 
 import secrets
 from typing import Any
@@ -14,7 +14,7 @@ _RESTRICTED = {
 
 
 def namespace(name: str) -> dict[str, Any]:
-    """Return a namespace where only restricted pods may run."""
+    """Return a namespace that enforces the restricted Pod Security level."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     metadata = {"name": name, "labels": labels}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
@@ -31,7 +31,7 @@ def secret(name: str, **data: str) -> dict[str, Any]:
 
 
 def tester(image: str) -> list[dict[str, Any]]:
-    """Return a pod that has Python and load.py, and waits to be told what to do with it."""
+    """Return an idle pod with Python and load.py."""
     script = {"name": "load", "configMap": {"name": TESTER}}
     container = {
         "name": TESTER,
@@ -61,7 +61,7 @@ def tester(image: str) -> list[dict[str, Any]]:
 
 
 def postgres(password: str) -> list[dict[str, Any]]:
-    """Return a PostgreSQL whose data outlive its pod."""
+    """Return a PostgreSQL server with its data on a volume."""
     labels = {"app": "postgres"}
     metadata = {"name": "postgres"}
     data = "/var/lib/postgresql/data"
@@ -93,7 +93,7 @@ def postgres(password: str) -> list[dict[str, Any]]:
     }
     pod = {
         "containers": [container],
-        # Else each start would open the data to the group, which PostgreSQL refuses.
+        # Otherwise each start makes the data group-accessible, and PostgreSQL exits.
         "securityContext": user | {"fsGroupChangePolicy": "OnRootMismatch"},
         "automountServiceAccountToken": False,
     }
@@ -119,7 +119,7 @@ def postgres(password: str) -> list[dict[str, Any]]:
 
 
 def prerequisites(release: str, image: str) -> list[dict[str, Any]]:
-    """Return what has to be there before the charts are installed."""
+    """Return the objects that must exist before the charts are installed."""
     password = secrets.token_hex(16)
     url = f"postgres://postgres:{password}@postgres:5432/blog"
     settings = secret(release, SECRET_KEY=secrets.token_urlsafe(64), DATABASE_URL=url)

@@ -1,4 +1,4 @@
-"""Both charts after their installation."""
+"""Both charts after installation."""
 
 import json
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ def test_the_releases_pass_their_own_tests(cluster, web):
         assert "Succeeded" in cluster.helm("test", release, "--logs").stdout
 
 
-def test_the_migration_ran_to_its_end_before_the_pods(cluster, web):
+def test_the_migration_completed_before_the_pods_started(cluster, web):
     events = json.loads(cluster.kubectl("get", "events", "--output=json"))["items"]
     completed = [
         event["reason"]
@@ -28,19 +28,19 @@ def test_the_migration_ran_to_its_end_before_the_pods(cluster, web):
         and event["involvedObject"]["name"] == f"{HOST}-migrate"
     ]
     assert "Completed" in completed
-    # Fails when a migration is missing.
+    # `--check` fails if a migration is not applied.
     for pod in web.pods():
         cluster.execute(pod.metadata.name, "python", "manage.py", "migrate", "--check")
         assert sum(restarts([pod]).values()) == 0
 
 
-def test_pods_are_ready_soon_and_small(cluster, web, record):
-    began = datetime.now(UTC)
+def test_pods_start_quickly_and_use_little_memory(cluster, web, record):
+    started = datetime.now(UTC)
 
     def memory(pod):
         metrics = cluster.metrics(pod.metadata.name)
-        # Commands that tests before this one ran in the pods are no rest.
-        if not metrics or datetime.fromisoformat(metrics["timestamp"]) < began:
+        # Older metrics include commands that earlier tests ran in the pods.
+        if not metrics or datetime.fromisoformat(metrics["timestamp"]) < started:
             return None
         usages = [container["usage"]["memory"] for container in metrics["containers"]]
         return sum(int(usage.removesuffix("Ki")) * 1024 / MIB for usage in usages)
@@ -65,7 +65,7 @@ def test_pods_are_ready_soon_and_small(cluster, web, record):
 def test_every_line_of_the_log_is_json(cluster, web):
     with web.load(count=200) as load:
         load.finish()
-    assert load.answers.outcomes == {"200": 200}
+    assert load.results.outcomes == {"200": 200}
     requests = 0
     for pod in web.pods():
         lines = cluster.kubectl("logs", pod.metadata.name).splitlines()
@@ -74,29 +74,29 @@ def test_every_line_of_the_log_is_json(cluster, web):
     assert requests >= 200
 
 
-def more(before, after):
-    """Return by how much each pod's figure has grown; a pod that was not there began at 0."""
+def increase(before, after):
+    """Return the increase of each pod's value; a new pod started at 0."""
     return {pod: value - before.get(pod, 0) for pod, value in after.items()}
 
 
-def test_metrics_are_on_the_port_of_operations(web):
+def test_metrics_are_on_the_ops_port(web):
     metric = "http_server_request_duration_seconds_count", 'route="api/blogs/"'
     before = web.totals(*metric)
     with web.load("/api/blogs/", count=100) as load:
         load.finish()
-    grown = more(before, web.totals(*metric))
+    increases = increase(before, web.totals(*metric))
 
-    assert sum(grown.values()) == 100
-    # The Service spreads connections, and a pod counts what it has answered itself.
-    assert all(grown[pod] for pod in before)
+    assert sum(increases.values()) == 100
+    # The Service balances connections, and each pod counts only its own requests.
+    assert all(increases[pod] for pod in before)
 
 
 def test_a_limit_holds_across_pods(web, record):
     metric = "throttle_requests_total", 'scope="author_limit"'
     before = web.totals(*metric)
-    answers = web.admitted(3 * AUTHOR_LIMIT)
-    grown = more(before, web.totals(*metric))
+    results = web.admitted(3 * AUTHOR_LIMIT)
+    increases = increase(before, web.totals(*metric))
 
-    record(f"Limit of {AUTHOR_LIMIT} over two pods", **{"200": answers.outcomes.get("200")})
-    assert answers.outcomes == {"200": AUTHOR_LIMIT, "429": 2 * AUTHOR_LIMIT}
-    assert all(grown[pod] for pod in before)
+    record(f"Limit of {AUTHOR_LIMIT} over two pods", **{"200": results.outcomes.get("200")})
+    assert results.outcomes == {"200": AUTHOR_LIMIT, "429": 2 * AUTHOR_LIMIT}
+    assert all(increases[pod] for pod in before)

@@ -1,4 +1,4 @@
-"""Pods of the service and of its database end, as they wish or not, while requests come in."""
+"""Pods of the service and of its database are evicted or killed under load."""
 
 import kubernetes
 import pytest
@@ -7,7 +7,7 @@ from ..running import wait_for
 from .cluster import restarts
 
 pytestmark = pytest.mark.cluster
-# Kills one of gunicorn's workers, which are the children of the container's first process.
+# Kills a gunicorn worker. Workers are the children of the container's first process.
 KILL_WORKER = """
 import os, pathlib, signal
 workers = [
@@ -25,20 +25,20 @@ def names(pods):
 
 
 def evict(cluster, pod):
-    """Ask for a pod's end as a drain of its node does; tell whether it was granted."""
+    """Evict a pod like a node drain; return whether the disruption budget allowed it."""
     name = pod.metadata.name
     metadata = kubernetes.client.V1ObjectMeta(name=name)
     body = kubernetes.client.V1Eviction(metadata=metadata)
     try:
         cluster.core.create_namespaced_pod_eviction(name, cluster.namespace, body)
     except kubernetes.client.ApiException as error:
-        if error.status == 429:  # too many requests: the disruption budget is used up
+        if error.status == 429:  # the disruption budget is used up
             return False
         raise
     return True
 
 
-def test_a_drain_takes_pods_one_by_one_and_fails_no_request(cluster, web, record):
+def test_a_drain_evicts_pods_one_by_one_and_fails_no_request(cluster, web, record):
     pods = web.settle()
     with web.load() as load:
         load.more(100)
@@ -48,12 +48,12 @@ def test_a_drain_takes_pods_one_by_one_and_fails_no_request(cluster, web, record
         replaced = web.settle()
         load.more(100)
 
-    record("Both pods evicted, 50 requests a second", **load.answers.figures())
+    record("Both pods evicted, 50 requests per second", **load.results.figures())
     assert not names(pods) & names(replaced)
-    assert load.answers.failed == []
+    assert load.results.failed == []
 
 
-def test_a_pod_that_is_killed_costs_little(cluster, web, record):
+def test_a_killed_pod_fails_few_requests(cluster, web, record):
     pods = web.settle()
     victim = pods[0].metadata.name
     with web.load() as load:
@@ -62,16 +62,16 @@ def test_a_pod_that_is_killed_costs_little(cluster, web, record):
         web.settle()
         load.more(100)
 
-    answers = load.answers
+    results = load.results
     record(
-        "Pod deleted by force, 50 requests a second", **answers.figures(), outage_s=answers.outage
+        "Pod deleted by force, 50 requests per second", **results.figures(), outage_s=results.outage
     )
-    # What it was answering, and what came before the Service had forgotten it.
-    assert len(answers.failed) <= 25
-    assert answers.outage < 5
+    # Requests in flight, and those before the Service removed the endpoint.
+    assert len(results.failed) <= 25
+    assert results.outage < 5
 
 
-def test_a_worker_that_is_killed_costs_what_it_was_answering(cluster, web, record):
+def test_a_killed_worker_fails_only_its_requests_in_flight(cluster, web, record):
     pods = web.settle()
     victim = pods[0].metadata.name
     with web.load() as load:
@@ -79,9 +79,9 @@ def test_a_worker_that_is_killed_costs_what_it_was_answering(cluster, web, recor
         cluster.execute(victim, "python", "-c", KILL_WORKER)
         load.more(200)
 
-    record("Worker killed, 50 requests a second", **load.answers.figures())
-    # As many as a worker has threads.
-    assert len(load.answers.failed) <= 4
+    record("Worker killed, 50 requests per second", **load.results.figures())
+    # One for each thread of the worker.
+    assert len(load.results.failed) <= 4
     log = cluster.kubectl("logs", victim)
     assert "SIGKILL" in log
     assert sum(restarts(web.settle()).values()) == 0
@@ -99,14 +99,14 @@ def test_the_service_survives_its_database(cluster, web, record):
             return pod.metadata.uid != old.metadata.uid
 
         wait_for(replaced, "another PostgreSQL", 120)
-        wait_for(lambda: web.get("/api/blogs/?e2e=after").status == 200, "an answer from it", 60)
+        wait_for(lambda: web.get("/api/blogs/?e2e=after").status == 200, "a response from it", 60)
         uncached.more(500)
 
-    for what, load in (("cached", cached), ("uncached", uncached)):
-        answers = load.answers
-        title = f"PostgreSQL's pod killed, 50 {what} requests a second"
-        record(title, **answers.figures(), outage_s=answers.outage)
-        assert {item.get("status") for item in answers.items[-50:]} == {200}, answers.outcomes
+    for kind, load in (("cached", cached), ("uncached", uncached)):
+        results = load.results
+        title = f"PostgreSQL's pod killed, 50 {kind} requests per second"
+        record(title, **results.figures(), outage_s=results.outage)
+        assert {item.get("status") for item in results.items[-50:]} == {200}, results.outcomes
     now = restarts(web.pods())
     assert pods <= set(now)
     assert sum(now.values()) == 0

@@ -1,4 +1,4 @@
-"""What production.yaml does not choose: Valkey, TLS, a volume, a managed Redis, and none."""
+"""Alternatives to production.yaml: Valkey, TLS, a volume, a managed Redis, and no Redis."""
 
 from urllib.parse import quote
 
@@ -12,11 +12,11 @@ from .web import AUTHOR_LIMIT, RELEASE_NAME
 
 pytestmark = pytest.mark.cluster
 POD, PASSWORD = "valkey-redis-0", "p@ssword/+:%"
-KEPT = f"{RELEASE_NAME}:kept"
+KEY = f"{RELEASE_NAME}:persistent"
 
 
 def certificates(name, authority, *hosts):
-    """Return a Secret as cert-manager makes it."""
+    """Return a Secret in cert-manager's format."""
     certificate = authority.issue_cert(*hosts)
     files = {
         "tls.crt": b"".join(blob.bytes() for blob in certificate.cert_chain_pems),
@@ -28,7 +28,7 @@ def certificates(name, authority, *hosts):
 
 @pytest.fixture(scope="module")
 def valkey(cluster, charts, redis_values):
-    """Install Valkey, encrypted and with a volume, and make its URL known as a managed Redis'."""
+    """Install Valkey with TLS and a volume; put its URL into a Secret, as for a managed Redis."""
     authority = trustme.CA()
     host = f"valkey-redis.{cluster.namespace}.svc"
     url = f"rediss://service:{quote(PASSWORD, safe='')}@{host}:6379/0"
@@ -52,7 +52,7 @@ def valkey(cluster, charts, redis_values):
 
 
 def managed(authority):
-    """Return the web chart's values for that Redis, with the Secret of a certificate authority."""
+    """Return the web chart's `redis` values for Valkey, with the Secret of a CA."""
     return {
         "existingSecret": "managed-redis",
         "urlKey": "REDIS_URL",
@@ -61,22 +61,22 @@ def managed(authority):
 
 
 def command(cluster, *words, tls="--tls --cacert /run/secrets/tls/ca.crt"):
-    """Run a command as the service's user; return what Valkey answers."""
+    """Run a Valkey command as the service's user and return the reply."""
     line = f"REDISCLI_AUTH='{PASSWORD}' {CLIENT} {tls} {' '.join(words)} 2>&1"
     return cluster.kubectl("exec", POD, "--", "sh", "-c", line, check=False)
 
 
-def test_valkey_speaks_tls_only_and_keeps_what_it_has(valkey):
+def test_valkey_accepts_only_tls_and_persists_data(valkey):
     assert "Succeeded" in valkey.helm("test", "valkey", "--logs").stdout
     assert "PONG" in command(valkey, "ping")
     assert "PONG" not in command(valkey, "ping", tls="")
 
-    assert "OK" in command(valkey, "set", KEPT, "yes", "ex", "3600")
+    assert "OK" in command(valkey, "set", KEY, "yes", "ex", "3600")
     before = valkey.wait_ready(POD).metadata.uid
-    # The append-only file is written once a second; a pod that is asked to end writes it first.
+    # The append-only file is synced once per second, and when the pod terminates.
     valkey.kubectl("delete", "pod", POD)
     assert valkey.wait_ready(POD).metadata.uid != before
-    assert "yes" in command(valkey, "get", KEPT)
+    assert "yes" in command(valkey, "get", KEY)
 
 
 def test_a_managed_redis_is_used_over_tls(valkey, web):
@@ -88,21 +88,21 @@ def test_a_managed_redis_is_used_over_tls(valkey, web):
     assert f"{RELEASE_NAME}:throttling:" in command(valkey, "--scan")
 
 
-def test_a_redis_with_another_authority_s_certificate_is_not_used(valkey, web):
+def test_a_redis_certificate_from_another_ca_is_rejected(valkey, web):
     web.upgrade(redis=managed("other-tls"))
     web.settle()
 
-    def refused():
-        assert web.answers()
+    def rejected():
+        assert web.responds()
         return all(web.totals("redis_circuit_open").values())
 
-    wait_for(refused, "each pod to go on without Redis")
+    wait_for(rejected, "each pod to run without Redis")
 
 
-def test_without_redis_each_pod_counts_for_itself(web):
+def test_without_redis_each_pod_counts_separately(web):
     metric = "throttle_requests_total", 'scope="author_limit"', 'outcome="allowed"'
     web.upgrade(redis={"existingSecret": "", "acceptNone": True})
     web.settle()
-    answers = web.admitted(10 * AUTHOR_LIMIT)
-    assert answers.outcomes == {"200": 2 * AUTHOR_LIMIT, "429": 8 * AUTHOR_LIMIT}
+    results = web.admitted(10 * AUTHOR_LIMIT)
+    assert results.outcomes == {"200": 2 * AUTHOR_LIMIT, "429": 8 * AUTHOR_LIMIT}
     assert set(web.totals(*metric).values()) == {AUTHOR_LIMIT}

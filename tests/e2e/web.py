@@ -1,4 +1,4 @@
-"""The web chart's release: upgraded, loaded and looked at."""
+"""The web chart's release: upgrades, load and metrics."""
 
 import itertools
 from pathlib import Path
@@ -6,18 +6,18 @@ from typing import Any
 
 import yaml
 
-from ..running import Answer, wait_for
-from .cluster import Answers, Cluster, Load, is_ready
+from ..running import Response, wait_for
+from .cluster import Cluster, Load, Results, is_ready
 from .images import RELEASE
 
 RELEASE_NAME = "acme-blog"
 HOST = "acme-blog-web"
-# The service trusts one proxy, as it does behind an Ingress. These tests speak as that proxy does.
+# The service trusts one proxy, as behind an Ingress. The tests send the headers of that proxy.
 PROXY = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}
-# Two answers from the cache, and one from the database: nobody has asked for that one before.
+# Two responses from the cache, and one from the database, whose URL is new.
 PATHS = ["/api/blogs/", "/api/blogs/1/", "/api/blogs/?e2e={n}"]
 AUTHOR_LIMIT = 40
-# Small enough for a node of two cores, and quick to show what takes minutes by default.
+# Small enough for a node with two cores, and faster to scale than the defaults.
 VALUES: dict[str, Any] = {
     "image": {"tag": RELEASE},
     "throttles": {"blog_limit": "1000000/hour", "author_limit": f"{AUTHOR_LIMIT}/hour"},
@@ -26,7 +26,7 @@ VALUES: dict[str, Any] = {
         "minReplicas": 2,
         "maxReplicas": 4,
         "behavior": {
-            # What a pod needs to start is no reason for more pods.
+            # Do not scale out on the CPU use of a starting pod.
             "scaleUp": {
                 "stabilizationWindowSeconds": 20,
                 "policies": [{"type": "Pods", "value": 2, "periodSeconds": 15}],
@@ -48,7 +48,7 @@ class Web:
     Args:
         cluster: the namespace.
         chart: folder of the chart.
-        production: the service's values for production.
+        production: the service's values file for production.
     """
 
     def __init__(self, cluster: Cluster, chart: Path, production: Path) -> None:
@@ -58,7 +58,7 @@ class Web:
         self._changed = False
 
     def upgrade(self, *options: str, check: bool = True, **values: Any) -> Any:
-        """Install or upgrade the release with these values beside the tests'; wait for it."""
+        """Install or upgrade the release with VALUES and these values, and wait for it."""
         self._changed = bool(values)
         command = ["upgrade", "--install", RELEASE_NAME, self._chart]
         for number, layer in enumerate((VALUES, values)):
@@ -69,17 +69,17 @@ class Web:
         return self.cluster.helm(*command, "--wait", *options, check=check)
 
     def restore(self) -> None:
-        """Go back to the tests' values if others are in force, and to the least number of pods."""
+        """Restore VALUES after a change, and the minimum number of pods."""
         if self._changed:
             self.upgrade()
         self.settle()
 
     def pods(self) -> list[Any]:
-        """Return the release's pods, those that are ending too."""
+        """Return the release's pods, including terminating ones."""
         return self.cluster.pods(instance=RELEASE_NAME, component="server")
 
     def settle(self, seconds: float = 180) -> list[Any]:
-        """Wait until there are two pods, ready, of one revision; return them."""
+        """Wait for exactly two ready pods of one revision, and return them."""
 
         def settled() -> list[Any] | None:
             pods = self.pods()
@@ -90,44 +90,44 @@ class Web:
         return wait_for(settled, "two ready pods of one revision", seconds)
 
     def restart(self) -> None:
-        """Replace the pods, one after the other."""
+        """Restart the pods with a rollout."""
         deployment = f"deployment/{HOST}"
         self.cluster.kubectl("rollout", "restart", deployment)
         self.cluster.kubectl("rollout", "status", deployment, "--timeout=120s")
 
-    def get(self, path: str, **headers: str) -> Answer:
-        """Request a path of the Service."""
+    def get(self, path: str, **headers: str) -> Response:
+        """Send a GET request to the Service."""
         return self.cluster.get(HOST, path, **PROXY | headers)
 
-    def answers(self) -> bool:
-        """Tell whether the Service answers 200."""
+    def responds(self) -> bool:
+        """Return whether the Service responds with 200."""
         with Load(self.cluster, HOST, ["/"], PROXY) as load:
             load.finish()
-        return not load.answers.failed
+        return not load.results.failed
 
     def load(self, *paths: str, **options: Any) -> Load:
-        """Return a load of 50 requests a second, unless the options say otherwise."""
+        """Return a load of 50 requests per second by default; see load.py for the options."""
         options = {"rate": 50, "threads": 48, "count": 20000, "seconds": 400} | options
         headers = PROXY | {"X-Forwarded-For": "198.51.100.1"}
         return Load(self.cluster, HOST, list(paths) or PATHS, headers, **options)
 
-    def admitted(self, requests: int) -> Answers:
-        """Ask for the authors at once, as a client that was never seen; return the answers."""
+    def admitted(self, requests: int) -> Results:
+        """Send concurrent requests for the authors from a new client, and return the results."""
         headers = PROXY | {"X-Forwarded-For": f"203.0.113.{next(self._clients)}"}
         options = {"threads": 16, "count": requests}
         with Load(self.cluster, HOST, ["/api/authors/"], headers, **options) as load:
             load.finish()
-        return load.answers
+        return load.results
 
     def scrape(self, pod: Any) -> dict[str, float]:
         """Return a pod's metrics, by name and labels."""
-        answer = self.cluster.get(pod.status.pod_ip, "/metrics", port=8001)
-        assert answer.status == 200, answer
-        lines = [line for line in answer.body.splitlines() if not line.startswith("#")]
+        response = self.cluster.get(pod.status.pod_ip, "/metrics", port=8001)
+        assert response.status == 200, response
+        lines = [line for line in response.body.splitlines() if not line.startswith("#")]
         return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
     def totals(self, name: str, *labels: str) -> dict[str, float]:
-        """Return the sum of a metric with these labels, by pod; of the pods that are ready."""
+        """Return the sum of a metric with these labels for each ready pod."""
         return {
             pod.metadata.name: sum(
                 value
@@ -139,18 +139,18 @@ class Web:
         }
 
     def wait_for_redis(self, seconds: float = 120) -> None:
-        """Wait until each pod that is ready, in each of its workers, uses Redis."""
+        """Wait until all workers of all ready pods use Redis."""
 
-        def used() -> bool:
-            # Whoever had no request lately may not know that Redis was away: a probe finds out.
-            # The kernel picks the worker, so a pod is asked often.
+        def connected() -> bool:
+            # A probe makes an idle worker reconnect. The kernel picks the worker, so several
+            # probes are sent to each pod.
             for pod in filter(is_ready, self.pods()):
                 options = {"port": 8001, "body": True, "count": 12}
                 with Load(self.cluster, pod.status.pod_ip, ["/readyz"], {}, **options) as load:
                     load.finish()
-                bodies = [item.get("body", "") for item in load.answers.items]
+                bodies = [item.get("body", "") for item in load.results.items]
                 if not all('"redis": "ok"' in body for body in bodies):
                     return False
             return not any(self.totals("redis_circuit_open").values())
 
-        wait_for(used, "Redis to be used again", seconds)
+        wait_for(connected, "all pods to use Redis", seconds)

@@ -460,6 +460,6 @@ def test_every_alert_has_a_runbook(trouble):
     rules = yaml.safe_load((trouble.path / "helm/web/files/alerts.yaml").read_text())["groups"]
     headings = re.findall(r"^### (.*)$", (trouble.path / "docs/logging.md").read_text(), re.M)
     for rule in rules[0]["rules"]:
-        path, _, anchor = rule["annotations"]["runbook"].partition("#")
+        path, _, anchor = rule["annotations"]["runbook_url"].partition("#")
         assert path == "docs/logging.md"
         assert anchor in {heading.lower() for heading in headings}

@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* 52 characters leave room for what a StatefulSet appends to the names of its pods and revisions. */}}
+{{/* At most 52 characters: a StatefulSet appends suffixes to the names of its pods and revisions. */}}
 {{- define "redis.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride }}
 {{- if .Values.fullnameOverride }}
@@ -48,11 +48,12 @@ app.kubernetes.io/component: server
 {{- end }}
 
 {{/*
-The rights of the service's user: keys of its prefix, and what Django's cache, cacheops, the throttles and
-their scripts run. SCAN also shows the names of other keys. On one line, as an ACL file needs it.
+ACL rules of the service's user: the keys with its prefix, and the commands of Django's cache,
+cacheops, the throttles and their scripts. SCAN also lists the names of other keys. An ACL file requires
+one line.
 */}}
 {{- define "redis.rules" -}}
-{{- $prefix := required "auth.keyPrefix: set CACHE_KEY_PREFIX of the service, by default its name in Kubernetes; deploy/redis.yaml of the service has it" .Values.auth.keyPrefix }}
+{{- $prefix := required "auth.keyPrefix: required; set it to the service's CACHE_KEY_PREFIX, which defaults to its Kubernetes name (see deploy/redis.yaml)" .Values.auth.keyPrefix }}
 {{- $commands := `
 +ping +info +time +select +client|setname +client|setinfo
 +get +mget +set +setex +psetex +setnx +mset +getdel +getex +getrange +strlen +incr +incrby +decr +decrby
@@ -65,28 +66,17 @@ their scripts run. SCAN also shows the names of other keys. On one line, as an A
 {{- regexReplaceAll "\\s+" $rules " " | trim }}
 {{- end }}
 
-{{/* The command line client of either image, for a shell in Redis' own pod. */}}
-{{- define "redis.cli" -}}
-"$(command -v redis-cli || command -v valkey-cli)" --no-auth-warning
-{{- if .Values.tls.existingSecret }} --tls --cacert /run/secrets/tls/ca.crt{{ end }}
-{{- end }}
-
 {{- define "redis.host" -}}
 {{- printf "%s.%s.svc" (include "redis.fullname" .) .Release.Namespace }}
 {{- end }}
 
-{{/* As the exporter writes it, by which it looks for its password. */}}
-{{- define "redis.localUrl" -}}
-{{ include "redis.scheme" . }}://exporter@localhost:6379
-{{- end }}
-
-{{/* 75 % of the memory limit in bytes; Redis knows no suffix like Mi. */}}
+{{/* 75 % of the memory limit in bytes: Redis does not accept suffixes such as Mi. */}}
 {{- define "redis.maxmemory" -}}
-{{- $limit := required "resources.limits.memory: set a quantity such as 256Mi; maxmemory is computed from it" ((.Values.resources).limits).memory | toString }}
+{{- $limit := required "resources.limits.memory: required, since maxmemory is computed from it; set a quantity such as 256Mi" ((.Values.resources).limits).memory | toString }}
 {{- $unit := regexFind "[A-Za-z]*$" $limit }}
 {{- $factor := get (dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824) $unit }}
 {{- if not $factor }}
-{{- fail (printf "resources.limits.memory: %q needs one of the units Ki, Mi, Gi, k, M or G" $limit) }}
+{{- fail (printf "resources.limits.memory: %q has an unsupported unit; use Ki, Mi, Gi, k, M or G" $limit) }}
 {{- end }}
 {{- mulf (trimSuffix $unit $limit | float64) $factor 0.75 | floor | int64 }}
 {{- end }}

@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* 52 characters leave room for "-migrate" and for what the pods' names append. */}}
+{{/* At most 52 characters, to leave room for "-migrate" and for the suffixes of pod names. */}}
 {{- define "web.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride }}
 {{- if .Values.fullnameOverride }}
@@ -18,7 +18,7 @@
 {{- printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Labels of everything but pods, and without a component: resources of several components share them. */}}
+{{/* Labels of all objects except pods. There is no component, since objects of several components share them. */}}
 {{- define "web.labels" -}}
 helm.sh/chart: {{ include "web.chart" . }}
 app.kubernetes.io/name: {{ include "web.name" . }}
@@ -27,7 +27,7 @@ app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | tr
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
-{{/* The component keeps pods of the migration and of the test out of the Service. */}}
+{{/* The component excludes the migration and test pods from the Service. */}}
 {{- define "web.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "web.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
@@ -43,7 +43,7 @@ app.kubernetes.io/component: server
 {{- end }}
 
 {{- define "web.image" -}}
-{{- $repository := required "image.repository: name the service's image, without a tag" .Values.image.repository }}
+{{- $repository := required "image.repository: required; set it to the service's image, without a tag" .Values.image.repository }}
 {{- if .Values.image.digest }}
 {{- printf "%s@%s" $repository .Values.image.digest }}
 {{- else }}
@@ -51,7 +51,7 @@ app.kubernetes.io/component: server
 {{- end }}
 {{- end }}
 
-{{/* The least and the greatest number of pods. */}}
+{{/* The minimum and maximum number of pods. */}}
 {{- define "web.minReplicas" -}}
 {{- .Values.autoscaling.enabled | ternary .Values.autoscaling.minReplicas (.Values.replicaCount | default 2) }}
 {{- end }}
@@ -63,42 +63,74 @@ app.kubernetes.io/component: server
 {{- add .Values.server.preStopSeconds .Values.server.gracefulTimeoutSeconds 5 }}
 {{- end }}
 
-{{/* Settings that are no secrets, as a map: the ConfigMap's data, and the migration Job's environment. */}}
-{{- define "web.config" -}}
+{{/* Environment variables that the chart derives from its values, as YAML. */}}
+{{- define "web.derivedConfig" -}}
 {{- $name := include "web.fullname" . }}
-{{- $hosts := concat (list $name (printf "%s.%s" $name .Release.Namespace) (printf "%s.%s.svc" $name .Release.Namespace)) .Values.allowedHosts }}
-{{- if .Values.ingress.enabled }}{{ $hosts = concat $hosts .Values.ingress.hosts }}{{ end }}
-{{- if .Values.httpRoute.enabled }}{{ $hosts = concat $hosts .Values.httpRoute.hostnames }}{{ end }}
 {{- $proxied := or .Values.ingress.enabled .Values.httpRoute.enabled }}
-{{- $config := dict
-  "ALLOWED_HOSTS" (regexReplaceAll "(^|,)\\*\\." (uniq $hosts | join ",") "${1}.")
-  "NUM_PROXIES" (kindIs "invalid" .Values.numProxies | ternary (ternary 1 0 $proxied) .Values.numProxies)
-  "LOG_LEVEL" .Values.logLevel
-  "LOG_FORMAT" .Values.logFormat
-  "WEB_CONCURRENCY" .Values.server.workers
-  "WEB_THREADS" .Values.server.threads
-  "GRACEFUL_TIMEOUT" .Values.server.gracefulTimeoutSeconds
-  "PORT" 8000
-  "OPS_PORT" 8001
-}}
-{{- with .Values.secretFiles }}
-{{- range $key := concat . (empty $.Values.redis.existingSecret | ternary list (list "REDIS_URL")) }}{{ $_ := set $config (printf "%s_FILE" $key) (printf "/run/secrets/service/%s" $key) }}{{ end }}
+{{- $hosts := list $name (printf "%s.%s" $name .Release.Namespace) (printf "%s.%s.svc" $name .Release.Namespace) }}
+{{- $hosts = concat $hosts .Values.allowedHosts }}
+{{- if .Values.ingress.enabled }}
+{{- $hosts = concat $hosts .Values.ingress.hosts }}
 {{- end }}
-{{- with .Values.csrfTrustedOrigins }}{{ $_ := set $config "CSRF_TRUSTED_ORIGINS" (join "," .) }}{{ end }}
-{{- with .Values.corsAllowedOrigins }}{{ $_ := set $config "CORS_ALLOWED_ORIGINS" (join "," .) }}{{ end }}
-{{- with .Values.redis.socketTimeout }}{{ $_ := set $config "REDIS_SOCKET_TIMEOUT" . }}{{ end }}
-{{- with .Values.redis.caSecret }}{{ if .name }}{{ $_ := set $config "REDIS_CA_CERT" (printf "/run/secrets/redis-ca/%s" .key) }}{{ end }}{{ end }}
-{{- range $scope, $rate := .Values.throttles }}{{ $_ := set $config (printf "THROTTLE_%s" (upper $scope)) (kindIs "bool" $rate | ternary "off" $rate) }}{{ end }}
-{{- range $key, $value := mergeOverwrite $config .Values.env }}
-{{- /* YAML reads an unquoted off as false, and Helm prints large numbers with an exponent. */}}
-{{- if and (eq (toString $value) "false") (or (hasPrefix "THROTTLE_" $key) (eq $key "THROTTLING_HEADERS")) }}{{ $value = "off" }}{{ end }}
-{{ $key }}: {{ kindIs "float64" $value | ternary (toJson $value) (toString $value) | quote }}
+{{- if .Values.httpRoute.enabled }}
+{{- $hosts = concat $hosts .Values.httpRoute.hostnames }}
+{{- end }}
+{{- /* Django writes the wildcard *.example.com as .example.com. */}}
+ALLOWED_HOSTS: {{ regexReplaceAll "(^|,)\\*\\." (uniq $hosts | join ",") "${1}." | quote }}
+{{- if kindIs "invalid" .Values.numProxies }}
+NUM_PROXIES: {{ ternary 1 0 $proxied }}
+{{- else }}
+NUM_PROXIES: {{ .Values.numProxies }}
+{{- end }}
+LOG_LEVEL: {{ .Values.logLevel | quote }}
+LOG_FORMAT: {{ .Values.logFormat | quote }}
+WEB_CONCURRENCY: {{ .Values.server.workers }}
+WEB_THREADS: {{ .Values.server.threads }}
+GRACEFUL_TIMEOUT: {{ .Values.server.gracefulTimeoutSeconds }}
+PORT: 8000
+OPS_PORT: 8001
+{{- range .Values.secretFiles }}
+{{ . }}_FILE: /run/secrets/service/{{ . }}
+{{- end }}
+{{- if and .Values.secretFiles .Values.redis.existingSecret }}
+REDIS_URL_FILE: /run/secrets/service/REDIS_URL
+{{- end }}
+{{- with .Values.csrfTrustedOrigins }}
+CSRF_TRUSTED_ORIGINS: {{ join "," . | quote }}
+{{- end }}
+{{- with .Values.corsAllowedOrigins }}
+CORS_ALLOWED_ORIGINS: {{ join "," . | quote }}
+{{- end }}
+{{- with .Values.redis.socketTimeout }}
+REDIS_SOCKET_TIMEOUT: {{ . }}
+{{- end }}
+{{- if .Values.redis.caSecret.name }}
+REDIS_CA_CERT: /run/secrets/redis-ca/{{ .Values.redis.caSecret.key }}
+{{- end }}
+{{- range $scope, $rate := .Values.throttles }}
+THROTTLE_{{ upper $scope }}: {{ $rate | quote }}
+{{- end }}
+{{- end }}
+
+{{/* All non-secret environment variables: data of the ConfigMap, and env of the migration Job. */}}
+{{- define "web.config" -}}
+{{- range $key, $value := mergeOverwrite (include "web.derivedConfig" . | fromYaml) .Values.env }}
+{{- /* YAML parses an unquoted off as false. */}}
+{{- $takesOff := or (hasPrefix "THROTTLE_" $key) (eq $key "THROTTLING_HEADERS") }}
+{{- if and $takesOff (eq (toString $value) "false") }}
+{{- $value = "off" }}
+{{- end }}
+{{- /* toString would print a large number with an exponent. */}}
+{{- if kindIs "float64" $value }}
+{{- $value = toJson $value }}
+{{- end }}
+{{ $key }}: {{ toString $value | quote }}
 {{- end }}
 {{- end }}
 
 {{/*
-What the pods of the service and of the migration share. Some of it takes a dict: .root, and in .secret the
-name of the Secret that has `secrets`.
+Parts of the pod specification that the service and the migration share. Some take a dict: .root is the
+root context, .secret the name of the Secret created from `secrets`.
 */}}
 {{- define "web.secretSources" -}}
 {{- if not .root.Values.secretFiles }}
@@ -111,12 +143,12 @@ name of the Secret that has `secrets`.
 {{- end }}
 
 {{- define "web.redisEnv" -}}
-{{- with empty .Values.secretFiles | ternary .Values.redis.existingSecret "" -}}
+{{- if and .Values.redis.existingSecret (not .Values.secretFiles) -}}
 - name: REDIS_URL
   valueFrom:
     secretKeyRef:
-      name: {{ . | quote }}
-      key: {{ $.Values.redis.urlKey | quote }}
+      name: {{ .Values.redis.existingSecret | quote }}
+      key: {{ .Values.redis.urlKey | quote }}
 {{- end }}
 {{- end }}
 
@@ -139,7 +171,7 @@ name of the Secret that has `secrets`.
 {{- end }}
 
 {{- define "web.volumes" -}}
-# Heartbeats and metrics of the workers live here: in memory, a slow disk cannot stall them.
+# The workers write heartbeats and metrics here. In memory, so that a slow disk cannot block them.
 - name: tmp
   emptyDir:
     medium: Memory
@@ -177,7 +209,7 @@ name of the Secret that has `secrets`.
 {{- end }}
 {{- end }}
 
-{{/* The migration as a hook: of helm, or of Argo CD, which would run helm's hooks before its first wave. */}}
+{{/* The migration as a Helm or an Argo CD hook. Argo CD would run Helm's hooks before its first sync wave. */}}
 {{- define "web.hook" -}}
 {{- if eq .root.Values.migrations.hook "argocd" -}}
 argocd.argoproj.io/hook: Sync

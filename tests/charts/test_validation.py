@@ -1,4 +1,4 @@
-"""Values that cannot work are refused by name, before anything reaches a cluster."""
+"""Invalid values are rejected with an error that names them, before Helm contacts a cluster."""
 
 import json
 
@@ -7,45 +7,47 @@ import pytest
 from tests.charts.conftest import CHARTS
 
 
-def levels(schema, definitions, path=()):
-    """Yield the path of every object that has fixed keys."""
+def closed_objects(schema, definitions, path=()):
+    """Yield the path of each object with a fixed set of keys."""
     if "$ref" in schema:
         schema = definitions[schema["$ref"].rpartition("/")[2]]
     if schema.get("type") == "object" and schema.get("additionalProperties") is False:
         if "patternProperties" not in schema:
             yield path
         for name, inner in schema.get("properties", {}).items():
-            yield from levels(inner, definitions, (*path, name))
+            yield from closed_objects(inner, definitions, (*path, name))
 
 
-def every_level():
-    """Return chart and path of every object that has fixed keys."""
+def all_closed_objects():
+    """Return the chart and path of each object with a fixed set of keys."""
     found = []
     for chart in ("web", "redis"):
         schema = json.loads((CHARTS / chart / "values.schema.json").read_text())
-        found += [(chart, path) for path in levels(schema, schema["definitions"])]
+        found += [(chart, path) for path in closed_objects(schema, schema["definitions"])]
     return found
 
 
 @pytest.mark.parametrize(
-    ("chart", "path"), every_level(), ids=[f"{c}:{'.'.join(p)}" for c, p in every_level()]
+    ("chart", "path"),
+    all_closed_objects(),
+    ids=[f"{c}:{'.'.join(p)}" for c, p in all_closed_objects()],
 )
-def test_a_typo_is_refused_at_every_level(template, chart, path):
-    values = {"misspelt": 1}
+def test_a_misspelled_key_is_rejected_at_every_level(template, chart, path):
+    values = {"misspelled": 1}
     for name in reversed(path):
         values = {name: values}
     result = template(chart, {"web": "production", "redis": "default"}[chart], **values)
     assert result.returncode != 0
-    assert "misspelt" in result.stderr
+    assert "misspelled" in result.stderr
     assert all(name in result.stderr for name in path)
 
 
-def test_there_are_levels():
-    assert len(every_level()) > 30
+def test_most_objects_reject_unknown_keys():
+    assert len(all_closed_objects()) > 30
 
 
 @pytest.mark.parametrize(
-    ("chart", "name", "typo"),
+    ("chart", "name", "invalid"),
     [
         ("web", "production", {"throttles": {"blog_limit": "100/fortnight"}}),
         ("web", "production", {"throttles": {"blog_limit": "100/ms"}}),
@@ -74,10 +76,10 @@ def test_there_are_levels():
         ("redis", "default", {"persistence": "on"}),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_refused(template, chart, name, typo):
-    result = template(chart, name, **typo)
+def test_an_invalid_value_is_rejected(template, chart, name, invalid):
+    result = template(chart, name, **invalid)
     assert result.returncode != 0
-    assert next(iter(typo)) in result.stderr
+    assert next(iter(invalid)) in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,7 @@ def test_a_value_of_the_wrong_kind_is_refused(template, chart, name, typo):
         (
             "production",
             {"secretFiles": ["SECRET_KEY", "DATABASE_URL", "REDIS_URL"]},
-            "secretFiles: leave REDIS_URL out",
+            "secretFiles: REDIS_URL is mounted",
         ),
         (
             "single",
@@ -129,21 +131,21 @@ def test_a_value_of_the_wrong_kind_is_refused(template, chart, name, typo):
         ("production", {"probes": {"liveness": {"timeoutSeconds": 1}}}, "timeoutSeconds"),
     ],
 )
-def test_values_that_cannot_work_are_refused_by_name(template, name, values, named):
+def test_an_invalid_combination_is_rejected_by_name(template, name, values, named):
     result = template("web", name, **values)
     assert result.returncode != 0
     assert named in result.stderr.replace("/", ".")
 
 
 @pytest.mark.parametrize(("limit", "named"), [(None, "limits.memory"), ("1Xi", "limits.memory")])
-def test_a_memory_limit_that_maxmemory_cannot_follow_is_refused(template, limit, named):
+def test_a_missing_or_unsupported_memory_limit_is_rejected(template, limit, named):
     result = template("redis", "default", resources={"limits": {"memory": limit}})
     assert result.returncode != 0
     assert named in result.stderr.replace("/", ".")
 
 
-def test_a_redis_without_a_key_prefix_is_refused_with_what_to_set(template):
+def test_a_missing_key_prefix_is_rejected_with_a_hint(template):
     result = template("redis", "default", auth={"keyPrefix": ""})
     assert result.returncode != 0
-    assert "auth.keyPrefix: set CACHE_KEY_PREFIX of the service" in result.stderr
+    assert "auth.keyPrefix: required; set it to the service's CACHE_KEY_PREFIX" in result.stderr
     assert "deploy/redis.yaml" in result.stderr
