@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT, run
+from tests.workflows import run_job, stand_in
 
 CHANGELOG = """\
 # Changelog
@@ -230,3 +231,16 @@ def test_changelog_has_notes_for_the_version_of_the_template():
     command = [sys.executable, "scripts/release.py", "notes", f"v{version}"]
 
     assert "- " in run(command, cwd=ROOT)
+
+
+def test_release_workflow_publishes_the_notes(repository, tmp_path_factory):
+    (repository.path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts/release.py", repository.path / "scripts")
+    folder = tmp_path_factory.mktemp("runner")
+    stand_in(folder / "programs", "gh", f"cp notes.md {folder}")
+    workflow = ROOT / ".github/workflows/release.yml"
+
+    run_job(workflow, "publish", repository.path, folder / "programs", GITHUB_REF_NAME="v0.1.0")
+
+    assert (folder / "notes.md").read_text() == "- The first release.\n"
+    assert (folder / "calls").read_text().startswith("gh release create v0.1.0 --verify-tag ")

@@ -39,7 +39,7 @@ def test_own_tests_with_postgresql(each_project, postgres_url):
 
 def test_make_alone_lists_every_target(project):
     listed = project.run("make")
-    targets = re.findall(r"^([a-z]+):", project.read("Makefile"), re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):", project.read("Makefile"), re.MULTILINE)
 
     assert [line.split()[1] for line in listed.splitlines()] == targets
 
