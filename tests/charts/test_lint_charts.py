@@ -52,9 +52,14 @@ def test_values_that_the_templates_reject_are_rejected(tmp_path):
         lint_charts(project)
 
 
-def test_template_that_renders_no_yaml_is_rejected(tmp_path):
+@pytest.mark.parametrize(
+    "template",
+    ["a: [\n", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: Not_A_Name}\n"],
+    ids=["no YAML", "an invalid name"],
+)
+def test_template_that_renders_an_invalid_object_is_rejected(tmp_path, template):
     project = bake().copy(tmp_path)
-    (project.path / "helm/web/templates/broken.yaml").write_text("a: [\n")
+    (project.path / "helm/web/templates/broken.yaml").write_text(template)
 
     with pytest.raises(AssertionError, match="is not valid for helm/web"):
         lint_charts(project)

@@ -29,25 +29,21 @@ CHANGELOG = """\
 [0.1.0]: ../../releases/tag/v0.1.0
 """
 
-RELEASED_CHANGELOG = """\
-# Changelog
+PYPROJECT = """\
+[project]
+name = "a"
+version = "{version}"
 
-## [Unreleased]
-
-## [0.2.0] - {date}
-
-### Added
-
-- A feature.
-
-## [0.1.0] - 2026-11-24
-
-- The first release.
-
-[Unreleased]: ../../compare/v0.2.0...HEAD
-[0.2.0]: ../../compare/v0.1.0...v0.2.0
-[0.1.0]: ../../releases/tag/v0.1.0
+[tool.other]
+version = "3.0.0"
 """
+
+RELEASED_CHANGELOG = CHANGELOG.replace(
+    "## [Unreleased]\n", "## [Unreleased]\n\n## [0.2.0] - {date}\n"
+).replace(
+    "[Unreleased]: ../../compare/v0.1.0...HEAD\n",
+    "[Unreleased]: ../../compare/v0.2.0...HEAD\n[0.2.0]: ../../compare/v0.1.0...v0.2.0\n",
+)
 
 
 class Repository:
@@ -56,7 +52,7 @@ class Repository:
     def __init__(self, path: Path) -> None:
         self.path = path
         (path / "CHANGELOG.md").write_text(CHANGELOG)
-        (path / "pyproject.toml").write_text('[project]\nname = "a"\nversion = "0.1.0"\n')
+        (path / "pyproject.toml").write_text(PYPROJECT.format(version="0.1.0"))
         self.git("init", "--quiet", "--initial-branch=main")
         self.commit()
         self.git("tag", "v0.1.0")
@@ -113,7 +109,7 @@ def test_release_dates_bumps_commits_and_tags(repository):
     assert "git push --atomic origin main v0.2.0" in result.stdout
     changelog = (repository.path / "CHANGELOG.md").read_text()
     assert changelog in [RELEASED_CHANGELOG.format(date=day) for day in days]
-    assert 'version = "0.2.0"\n' in (repository.path / "pyproject.toml").read_text()
+    assert (repository.path / "pyproject.toml").read_text() == PYPROJECT.format(version="0.2.0")
     assert repository.git("status", "--porcelain") == ""
     assert repository.git("log", "-1", "--format=%s") == "Release 0.2.0"
     assert repository.git("cat-file", "-t", "v0.2.0") == "tag"
