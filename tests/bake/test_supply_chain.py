@@ -63,7 +63,6 @@ def test_zizmor_finds_what_is_relaxed(repository, name, pattern, replacement, au
 
 def test_actions_say_which_version_their_commit_is(repository):
     workflows = sorted((repository / ".github/workflows").iterdir())
-    assert [path.name for path in workflows] == ["ci.yml", "release.yml"]
     uses = [use for path in workflows for use in re.findall(r"uses: (.*)", path.read_text())]
     assert uses
     assert [use for use in uses if not ACTION.fullmatch(use)] == []
