@@ -22,7 +22,7 @@ RUNTIME = cd runtime && PYTHONPYCACHEPREFIX=$(CURDIR)/build/pycache COVERAGE_FIL
 # Tests and the demo find there what was fetched, after what the machine has.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 
-.PHONY: help demo test test-runtime matrix test-fast peers e2e lint values bench bench-cache bench-outage bench-scale bench-logging bench-throttle clean
+.PHONY: help demo test test-runtime matrix test-fast peers e2e lint lint-workflows values release bench bench-cache bench-outage bench-scale bench-logging bench-throttle clean
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -51,7 +51,7 @@ e2e: .venv/dev $(HELM) ## Install the charts on the current cluster, and break t
 	.venv/bin/python -m tests.e2e.images
 	$(E2E_RUN) .venv/bin/python -m pytest -q -n0 tests/e2e
 
-lint: .venv/dev build/runtime/installed $(ACTIONLINT) ## Check the Python and shell of the template, the runtime, all workflows and Dependabot's settings
+lint: lint-workflows build/runtime/installed ## Check the Python and shell of the template, the runtime and everything in .github
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	$(RUNTIME) ruff check --no-cache
@@ -59,12 +59,19 @@ lint: .venv/dev build/runtime/installed $(ACTIONLINT) ## Check the Python and sh
 	$(RUNTIME) lint-imports --no-cache --no-logo
 	$(RUNTIME) mypy --cache-dir $(CURDIR)/build/mypy
 	.venv/bin/shellcheck helm/redis/files/*.sh tests/e2e/build-image .ci/run
+
+lint-workflows: .venv/dev $(ACTIONLINT) ## Check all workflows, Dependabot's settings and the issue forms
 	$(ACTIONLINT) -shellcheck= -pyflakes= $(addsuffix /workflows/*.yml,$(GITHUB))
 	.venv/bin/zizmor --quiet --offline $(GITHUB)
 	.venv/bin/check-jsonschema --builtin-schema vendor.dependabot $(addsuffix /dependabot.yml,$(GITHUB))
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 
 values: .venv/dev ## Write the tables of values in the charts' READMEs
 	.venv/bin/python -m tests.charts.values_table
+
+release: ## Date, commit and tag the release VERSION=x.y.z; pushing its tag publishes it
+	@$(PYTHON) scripts/release.py create '$(VERSION)'
 
 bench: .venv/dev ## Time generation and the way to the first answer
 	.venv/bin/python -m bench.generation

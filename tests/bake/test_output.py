@@ -26,7 +26,7 @@ VARIANTS = {
 # Files whose own language has double braces; nothing else in a service may contain `{{` or `{%`.
 FILES_WITH_DOUBLE_BRACES = [
     "*/templates/*.html",
-    ".github/workflows/ci.yml",
+    ".github/workflows/*.yml",
     "helm/redis/templates/*",
     "helm/web/ci/argocd-values.yaml",
     "helm/web/files/dashboard.json",

@@ -9,6 +9,18 @@ from ..support import bake
 
 pytestmark = [pytest.mark.network, pytest.mark.server]
 
+NEW_MODEL = '''
+
+class Team(models.Model):
+    """Authors who work together."""
+
+    name = models.CharField(max_length=100, unique=True)
+    members = models.ManyToManyField(Author)
+
+    def __str__(self) -> str:
+        return self.name
+'''
+
 
 @pytest.fixture(params=["project", "project_without_example"])
 def each_project(request):
@@ -24,6 +36,17 @@ def assert_all_passed(output):
 
 def test_lint(each_project):
     each_project.run("make", "lint")
+
+
+def test_migrations_that_make_writes_pass_lint(project, tmp_path):
+    changed = project.copy(tmp_path, shares_packages=True)
+    with (changed.path / "acme_blog/blog/models.py").open("a") as models:
+        models.write(NEW_MODEL)
+
+    changed.run("make", "migrations")
+
+    assert len(list(changed.path.glob("acme_blog/blog/migrations/*_team.py"))) == 1
+    changed.run("make", "lint")
 
 
 def test_own_tests_with_sqlite(each_project):
