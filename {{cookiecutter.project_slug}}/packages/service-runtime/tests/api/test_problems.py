@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from service_runtime.api import problems
-from service_runtime.throttling.throttles import ScopedRateThrottle
+from service_runtime.throttling import ScopedRateThrottle
 
 PROBLEM = {"Accept": "application/problem+json, */*;q=0.5"}
 

@@ -4,9 +4,7 @@ import pytest
 from django.http import HttpResponse
 from django.urls import path
 
-from service_runtime.throttling import decisions
-from service_runtime.throttling.headers import throttled
-from service_runtime.throttling.throttles import ScopedRateThrottle
+from service_runtime.throttling import ScopedRateThrottle, decisions, throttled
 from tests.throttling.test_throttles import statuses, view
 
 Blocked = view(throttle_classes=[ScopedRateThrottle], throttle_scope=["blocked", "other"])

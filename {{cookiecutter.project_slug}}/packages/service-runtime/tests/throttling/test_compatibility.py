@@ -6,7 +6,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import RequestFactory
 
-from service_runtime.throttling.throttles import (
+from service_runtime.throttling import (
     AnonRateThrottle,
     BaseThrottle,
     RateThrottle,
@@ -222,6 +222,17 @@ def test_rates_may_be_patched_as_tests_do(set_rates, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("patched", [UserRateThrottle, SimpleRateThrottle])
+def test_a_hook_can_be_patched_as_tests_do(set_rates, monkeypatch, patched):
+    set_rates(user="9/h")
+    limited = view(throttle_classes=[UserRateThrottle])
+    assert statuses(limited, 2) == [200, 200]
+
+    monkeypatch.setattr(patched, "get_rate", lambda self: "1/h")
+
+    assert statuses(limited, 2) == [200, 429]
+
+
 def test_an_instance_may_set_its_scope_rate_and_parts_of_it(set_rates):
     class Scope(UserRateThrottle):
         def __init__(self):
@@ -317,6 +328,21 @@ def test_a_throttle_that_decides_before_it_counts_is_judged_when_it_is_asked(set
     assert statuses(both, 1, **staff) + statuses(both, 1, address="203.0.113.9") == [200, 429]
     # What one denied, another has not counted.
     assert statuses(view(throttle_classes=[ButForStaff]), 1, address="203.0.113.9") == [200]
+
+
+def test_a_throttle_that_ignores_its_own_denial_leaves_the_other_limits_in_force(set_rates):
+    class LogOnly(UserRateThrottle):
+        scope = "observed"
+
+        def allow_request(self, request, view):
+            super().allow_request(request, view)
+            return True
+
+    set_rates(user="2/h", observed="1/h")
+    for throttles in ([LogOnly, UserRateThrottle], [UserRateThrottle, LogOnly]):
+        address = f"203.0.113.{throttles.index(LogOnly)}"
+
+        assert statuses(view(throttle_classes=throttles), 3, address=address) == [200, 200, 429]
 
 
 @pytest.mark.parametrize("base", [SimpleRateThrottle, ScopedRateThrottle])

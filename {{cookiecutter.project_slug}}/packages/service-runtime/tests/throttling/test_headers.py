@@ -7,8 +7,7 @@ from django.urls import path
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from service_runtime.throttling.headers import throttled
-from service_runtime.throttling.throttles import ScopedRateThrottle
+from service_runtime.throttling import ScopedRateThrottle, throttled
 
 
 class Limited(APIView):

@@ -87,7 +87,7 @@ def test_a_blocked_scope_is_shown_as_such(run, set_rates):
         (["--client", "user:999"], "No user has the id '999'."),
         (["--client", "user:x"], "No user has the id 'x'."),
         (["--client", "username: "], "'username: ' is not a client such as"),
-        (["--client", "ip:::1", "--scope", "nope"], "'nope' is not a scope; there are login."),
+        (["--client", "ip:::1", "--scope", "nope"], "'nope' is not a scope. The scopes are login."),
         (["--scope", "nope"], "'nope' is not a scope."),
         (["--reset"], "--reset needs --client"),
     ],

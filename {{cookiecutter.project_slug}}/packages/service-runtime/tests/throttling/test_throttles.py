@@ -4,11 +4,11 @@ from rest_framework.test import APIRequestFactory, force_authenticate
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
-from service_runtime.throttling import decisions
-from service_runtime.throttling.throttles import (
+from service_runtime.throttling import (
     AnonRateThrottle,
     ScopedRateThrottle,
     UserRateThrottle,
+    decisions,
 )
 
 
