@@ -1,4 +1,4 @@
-"""URLs of the project in which the tests run: signing in by an API and by a form."""
+"""URLs of the test project: signing in by an API and by a form."""
 
 from django.contrib import admin
 from django.urls import path

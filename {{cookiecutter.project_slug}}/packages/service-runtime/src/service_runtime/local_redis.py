@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,39 +37,40 @@ def find_server() -> str | None:
     return None
 
 
-def start_server(program: str, directory: str) -> tuple[subprocess.Popen[str], str]:
-    """Start a server on a free loopback port; return it with its URL once it accepts connections."""
+@contextlib.contextmanager
+def running_server(program: str) -> Iterator[str]:
+    """Run a server on a free loopback port; yield its URL once it accepts connections."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     password = secrets.token_urlsafe(16)
-    configuration = f"""
-        bind 127.0.0.1
-        port {port}
-        requirepass {password}
-        dir "{directory}"
-        save ""
-        maxmemory 256mb
-        maxmemory-policy volatile-lru
-    """
-    log = Path(directory, "redis.log")
-    with log.open("w") as output:
+    with tempfile.TemporaryDirectory() as directory, Path(directory, "redis.log").open("w") as log:
+        configuration = f"""
+            bind 127.0.0.1
+            port {port}
+            requirepass {password}
+            dir "{directory}"
+            save ""
+            maxmemory 256mb
+            maxmemory-policy volatile-lru
+        """
+        # Ctrl-C must not stop the server, which the command can need while it shuts down.
         server = subprocess.Popen(  # noqa: S603
-            [program, "-"],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=output,
-            text=True,
-            # Ctrl-C must not stop the server, which the command can need while it shuts down.
-            start_new_session=True,
+            [program, "-"], stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
         )
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        server.communicate(configuration, timeout=0.01)
-    while server.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-            return server, f"redis://:{password}@127.0.0.1:{port}/0"
-        time.sleep(0.01)
-    sys.exit(f"{program} did not start.\n" + log.read_text())
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.communicate(configuration.encode(), timeout=0.01)
+            while server.poll() is None:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                time.sleep(0.01)
+            else:
+                sys.exit(f"{program} did not start.\n{Path(log.name).read_text()}")
+            yield f"redis://:{password}@127.0.0.1:{port}/0"
+        finally:
+            server.terminate()
+            server.wait()
 
 
 def run(command: list[str]) -> int:
@@ -104,15 +106,8 @@ def main() -> int:
         return run(command)
     for number in STOP_SIGNALS:  # stop the server, even if a signal arrives while it starts
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
-    with tempfile.TemporaryDirectory() as directory:
-        server = None
-        try:
-            server, os.environ["REDIS_URL"] = start_server(program, directory)
-            return run(command)
-        finally:
-            if server:
-                server.terminate()
-                server.wait()
+    with running_server(program) as os.environ["REDIS_URL"]:
+        return run(command)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class ByParser(UserRateThrottle):
 
 class Asking(UserRateThrottle):
     def get_rate(self):
-        raise AssertionError("a check must not ask for what only a request may")
+        raise AssertionError("a check must not call get_rate")
 
 
 class ForeignSubclass(throttling.UserRateThrottle):
@@ -111,5 +111,5 @@ def test_every_mistake_is_reported_by_name(settings, set_rates):
     ]
 
 
-def test_the_test_project_is_clean():
+def test_the_test_project_has_no_mistakes():
     assert reported() == []

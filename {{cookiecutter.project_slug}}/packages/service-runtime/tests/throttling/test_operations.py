@@ -16,7 +16,7 @@ def run(capsys):
     return run
 
 
-def test_scopes_with_their_views_and_where_their_rates_are_from(run, settings, set_rates):
+def test_scopes_are_listed_with_their_views_and_the_source_of_the_rate(run, settings, set_rates):
     settings.THROTTLE_VARIABLES = ["THROTTLE_LOGIN"]
     set_rates(login="3/min", login__staff="off", unused="1/h")
 
@@ -31,7 +31,7 @@ def test_scopes_with_their_views_and_where_their_rates_are_from(run, settings, s
 
 @pytest.mark.redis
 @pytest.mark.django_db
-def test_a_client_s_usage_is_shown_and_given_back(run, set_rates):
+def test_the_usage_of_a_client_is_shown_and_reset(run, set_rates):
     set_rates(login="3/min;10/h", login_username="off", other="1/h")
     api = APIClient(REMOTE_ADDR="203.0.113.7")
     for _ in range(2):
@@ -52,7 +52,7 @@ def test_a_client_s_usage_is_shown_and_given_back(run, set_rates):
 
 @pytest.mark.redis
 @pytest.mark.django_db
-def test_a_username_s_attempts_are_shown_and_given_back(run, set_rates):
+def test_the_attempts_of_a_username_are_shown_and_reset(run, set_rates):
     set_rates(login="9/min", login_username="3/h")
     APIClient().post("/api/token/", CREDENTIALS)
 
@@ -66,7 +66,7 @@ def test_a_username_s_attempts_are_shown_and_given_back(run, set_rates):
 
 
 @pytest.mark.redis
-def test_a_blocked_scope_is_shown_as_such(run, set_rates):
+def test_a_blocked_scope_is_shown_as_blocked(run, set_rates):
     set_rates(login="block", login_username="3/h")
 
     assert "login  block  (from settings)\n" in run()
@@ -92,7 +92,7 @@ def test_a_blocked_scope_is_shown_as_such(run, set_rates):
         (["--reset"], "--reset needs --client"),
     ],
 )
-def test_errors_name_what_is_wrong(run, set_rates, arguments, error):
+def test_error_messages_name_the_invalid_argument(run, set_rates, arguments, error):
     set_rates(login="3/min")
 
     with pytest.raises(CommandError) as raised:
@@ -101,14 +101,14 @@ def test_errors_name_what_is_wrong(run, set_rates, arguments, error):
 
 
 @pytest.mark.redis
-def test_an_ipv6_address_is_shown_with_its_64(run, set_rates):
+def test_an_ipv6_address_is_shown_as_its_64(run, set_rates):
     set_rates(login="3/min")
 
     assert run("--client", "ip:2001:db8::7").startswith("ip:2001:db8::/64\n")
     assert run("--client", "ip:2001:db8::/64").startswith("ip:2001:db8::/64\n")
 
 
-def test_without_redis_there_is_nothing_to_show(run, settings):
+def test_without_redis_a_client_cannot_be_shown(run, settings):
     settings.THROTTLING_REDIS_URL = ""
 
     with pytest.raises(CommandError, match="REDIS_URL is not set"):
