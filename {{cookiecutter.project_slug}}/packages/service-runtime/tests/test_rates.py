@@ -1,4 +1,5 @@
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from service_runtime.environment import Environment
 from service_runtime.rates import BLOCK, Rate, Window, parse_rate, rate_of, rates_from_environment
@@ -80,6 +81,16 @@ def test_the_environment_overrides_defaults_and_can_add_scopes(monkeypatch):
         "other": "off",
         "export": "1/day",
     }
+
+
+def test_a_malformed_variable_is_reported_by_name(monkeypatch):
+    monkeypatch.setenv("THROTTLE_LOGIN", "many")
+    env = Environment()
+
+    rates_from_environment(env, {"login": "10/min"})
+
+    with pytest.raises(ImproperlyConfigured, match=r"THROTTLE_LOGIN.*'many' is not a rate"):
+        env.seal()
 
 
 def test_a_tier_uses_its_rate_if_there_is_one():

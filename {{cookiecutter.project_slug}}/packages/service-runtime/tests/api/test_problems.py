@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse
+from django.db import IntegrityError
+from django.http import HttpResponse, UnreadablePostError
 from django.test import Client
 from django.urls import path
 from rest_framework.exceptions import NotFound, ValidationError
@@ -45,6 +46,21 @@ class Invalid(APIView):
         raise ValidationError({"title": ["This is not a title."]})
 
 
+class Incomplete(Invalid):
+    def get(self, request):
+        raise UnreadablePostError
+
+
+class Overtaken(Invalid):
+    def get(self, request):
+        raise IntegrityError("UNIQUE constraint failed: blog.slug")
+
+
+class Inconsistent(Invalid):
+    def get(self, request):
+        raise IntegrityError("CHECK constraint failed: positive")
+
+
 def broken(request):
     raise RuntimeError("secret")
 
@@ -61,6 +77,9 @@ VIEWS: dict[str, Any] = {
     "broken": broken,
     "forbidden": forbidden,
     "form": form,
+    "incomplete": Incomplete.as_view(),
+    "inconsistent": Inconsistent.as_view(),
+    "overtaken": Overtaken.as_view(),
     "invalid": Invalid.as_view(),
     "limited": Limited.as_view(),
     "page": Page.as_view(),
@@ -89,6 +108,9 @@ ERRORS: dict[str, tuple[int, str, str, dict[str, Any]]] = {
     "method": (405, "DELETE", "/api/limited/", {}),
     "method of a page": (405, "DELETE", "/api/page/", {}),
     "page of a user": (401, "GET", "/api/private/", {}),
+    "incomplete body": (400, "GET", "/api/incomplete/", {}),
+    "concurrent write": (409, "GET", "/api/overtaken/", {}),
+    "violated constraint": (500, "GET", "/api/inconsistent/", {}),
     "media type": (406, "GET", "/api/limited/", {"HTTP_ACCEPT": "image/png"}),
 }
 

@@ -137,6 +137,13 @@ def test_an_instance_can_set_scope_rate_num_requests_and_duration(set_rates):
     assert statuses(view(throttle_classes=[Zero]), 1, address="203.0.113.8") == [429]
 
 
+def test_a_rate_with_two_windows_has_no_num_requests(set_rates):
+    set_rates(user="1/s;7/h")
+
+    with pytest.raises(ValueError, match="must have one window"):
+        UserRateThrottle().num_requests  # noqa: B018
+
+
 def test_num_requests_and_duration_can_be_read(set_rates):
     set_rates(user="7/2min")
 

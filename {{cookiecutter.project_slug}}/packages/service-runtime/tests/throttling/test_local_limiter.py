@@ -1,7 +1,9 @@
 """The limiter in memory: concurrency and eviction."""
 
+from service_runtime.throttling import UserRateThrottle, decisions
 from service_runtime.throttling.limiter import Limit, LocalLimiter
 from tests.throttling.limiters import SECOND, Clock, take_in_threads
+from tests.throttling.views import statuses, view
 
 
 def test_threads_share_a_local_limiter():
@@ -9,6 +11,15 @@ def test_threads_share_a_local_limiter():
     limit = Limit("key", 100, 3600)
 
     assert take_in_threads(lambda: limiter.take([limit])[0].fits, 800) == 100
+
+
+def test_without_redis_the_limiter_is_local(settings, set_rates):
+    settings.THROTTLING_REDIS_URL = ""
+    decisions.limiter.cache_clear()
+    set_rates(user="1/h")
+
+    assert statuses(view(throttle_classes=[UserRateThrottle]), 2) == [200, 429]
+    assert isinstance(decisions.limiter(), LocalLimiter)
 
 
 def test_a_local_limiter_evicts_old_and_expired_windows():
