@@ -1,4 +1,4 @@
-"""A small Django project for the tests: the same on every machine, whatever its environment."""
+"""A small Django project for the tests, independent of the machine's environment."""
 
 import os
 import tempfile
@@ -11,7 +11,7 @@ from service_runtime.variables import environment_settings
 
 for _name in [name for name in os.environ if name.startswith(("THROTTLE_", "LOG_"))]:
     del os.environ[_name]
-# A machine that is busy with tests is no outage.
+# A slow reply on a busy machine must not count as an outage.
 os.environ["REDIS_SOCKET_TIMEOUT"] = "2"
 
 DEBUG = True
@@ -27,7 +27,7 @@ if env.names("DATABASE_URL"):
 env.seal()
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    # In memory, SQLite has threads share a cache, and fails where they would wait for a file.
+    # In memory, SQLite threads share a cache and fail where they would wait for a file.
     _file = os.path.join(tempfile.gettempdir(), f"tests-{os.getpid()}.sqlite3")
     DATABASES["default"] |= {
         "NAME": _file,
@@ -88,7 +88,7 @@ TEMPLATES = [
         },
     },
 ]
-# Hashing passwords is slow on purpose, which no test needs.
+# The default hashers are slow on purpose.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 SESSION_ENGINE = "service_runtime.http.sessions"
 CSRF_FAILURE_VIEW = "service_runtime.api.problems.csrf_failure"

@@ -1,4 +1,5 @@
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from service_runtime.environment import Environment
 from service_runtime.rates import BLOCK, Rate, Window, parse_rate, rate_of, rates_from_environment
@@ -23,12 +24,12 @@ from service_runtime.rates import BLOCK, Rate, Window, parse_rate, rate_of, rate
         (" Block ", [(0, 0)]),
     ],
 )
-def test_rates(text, windows):
+def test_rate_syntax(text, windows):
     assert parse_rate(text) == Rate(tuple(Window(*window) for window in windows))
 
 
 @pytest.mark.parametrize("unit", ["s", "sec", "m", "min", "h", "hr", "hour", "d", "day"])
-def test_what_rest_framework_accepts_means_the_same(unit):
+def test_rates_of_rest_framework_have_the_same_meaning(unit):
     from rest_framework.throttling import AnonRateThrottle
 
     text = f"17/{unit}"
@@ -37,7 +38,7 @@ def test_what_rest_framework_accepts_means_the_same(unit):
     assert tuple(parse_rate(text).windows[0]) == class_with_rate().parse_rate(text)
 
 
-def test_a_shadow():
+def test_shadow_rates():
     assert parse_rate("100/h;shadow") == Rate((Window(100, 3600),), shadow=True)
     assert parse_rate("block;shadow") == Rate((BLOCK,), shadow=True)
 
@@ -50,23 +51,23 @@ MALFORMED = (
 
 
 @pytest.mark.parametrize("text", ["", *MALFORMED.split()])
-def test_what_is_no_rate_is_refused_by_name(text):
+def test_a_malformed_rate_is_rejected_by_name(text):
     with pytest.raises(ValueError, match=r"must|is not a rate") as error:
         parse_rate(text)
     assert str(error.value).startswith(repr(text))
 
 
-def test_a_rate_of_none_is_refused_with_the_word_that_means_it():
+def test_a_limit_of_zero_is_rejected_with_a_hint_at_block():
     with pytest.raises(ValueError, match=r"^'0/hour' must allow 1 .* 'block' denies every"):
         parse_rate("0/hour")
 
 
-def test_a_misspelt_unit_is_refused_with_the_units_there_are():
+def test_a_misspelt_unit_is_rejected_with_the_valid_units():
     with pytest.raises(ValueError, match=r"^'5/houres' is not a rate .* units are s, min, h and d"):
         parse_rate("5/houres")
 
 
-def test_the_environment_overrides_defaults_and_may_add_scopes(monkeypatch):
+def test_the_environment_overrides_defaults_and_can_add_scopes(monkeypatch):
     monkeypatch.setenv("THROTTLE_LOGIN", "5/min")
     monkeypatch.setenv("THROTTLE_WITH_DASH", "2/min")
     monkeypatch.setenv("THROTTLE_EXPORT", "1/day")
@@ -82,7 +83,17 @@ def test_the_environment_overrides_defaults_and_may_add_scopes(monkeypatch):
     }
 
 
-def test_tiers_have_rates_of_their_own_where_there_are_any():
+def test_a_malformed_variable_is_reported_by_name(monkeypatch):
+    monkeypatch.setenv("THROTTLE_LOGIN", "many")
+    env = Environment()
+
+    rates_from_environment(env, {"login": "10/min"})
+
+    with pytest.raises(ImproperlyConfigured, match=r"THROTTLE_LOGIN.*'many' is not a rate"):
+        env.seal()
+
+
+def test_a_tier_uses_its_rate_if_there_is_one():
     rates = {"export": "1/h", "export__paid": "100/h", "export__internal": "off"}
 
     assert rate_of(rates, "export") == parse_rate("1/h")

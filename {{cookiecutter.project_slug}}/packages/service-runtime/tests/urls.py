@@ -1,4 +1,4 @@
-"""URLs of the project in which the tests run: signing in by an API and by a form."""
+"""URLs of the test project: signing in by an API and by a form."""
 
 from django.contrib import admin
 from django.urls import path
@@ -8,9 +8,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from service_runtime.api import problems
-from service_runtime.throttling.headers import throttled
-from service_runtime.throttling.throttles import ScopedRateThrottle
-from service_runtime.throttling.usernames import UsernameRateThrottle, client_of_form
+from service_runtime.throttling import (
+    ScopedRateThrottle,
+    UsernameRateThrottle,
+    client_of_form,
+    throttled,
+)
 
 
 class TokenApiView(APIView):

@@ -1,4 +1,4 @@
-"""The address of the client behind any number of proxies."""
+"""Find the address of the client behind any number of proxies."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def client_address(request: HttpRequest) -> Address | None:
-    """Return the address of the client, as the outermost proxy of ours saw it.
+    """Return the address of the client, as seen by the outermost of our proxies.
 
-    That proxy is NUM_PROXIES hops away, and what stands left of its entry in X-Forwarded-For was
-    written by the client. A header with fewer entries did not pass all proxies, and one with
-    something else than an address in that place is no proxy's: then the peer's address counts.
+    That proxy is NUM_PROXIES hops away. Entries of X-Forwarded-For to the left of its entry come
+    from the client and are ignored. The result is the peer's address if the header has fewer
+    entries (it did not pass all proxies), or no address in that place (no proxy wrote it).
 
     Returns:
         the address, with IPv4-mapped IPv6 as IPv4; None for a peer without one (a Unix socket).
@@ -27,18 +27,18 @@ def client_address(request: HttpRequest) -> Address | None:
 
 
 def forwarded_address(environ: Mapping[str, Any]) -> Address | None:
-    """Return the address that our outermost proxy has written into a WSGI environment, if any."""
+    """Return the address that our outermost proxy wrote into a WSGI environment, or None."""
     hops: int = settings.NUM_PROXIES
     if not hops:
         return None
-    # A header sent in several lines arrives as one, joined by commas.
+    # Several header lines arrive as one, joined by commas.
     entries = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
     return parse_address(entries[-hops][:64]) if len(entries) >= hops else None
 
 
 @lru_cache(maxsize=4096)
 def parse_address(text: str) -> Address | None:
-    """Parse an address, with a port or a zone or without; None for anything else."""
+    """Return the address in a text, without its port or zone; None if there is none."""
     text = text.strip()
     if text.startswith("["):  # [2001:db8::1]:443
         text = text[1:].partition("]")[0]

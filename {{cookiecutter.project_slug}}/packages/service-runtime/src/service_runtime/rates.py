@@ -1,4 +1,4 @@
-"""Rates: how many requests a client may make in how many seconds."""
+"""Rates: the number of requests that a client can make in a number of seconds."""
 
 import re
 from collections.abc import Mapping
@@ -26,13 +26,13 @@ class Window(NamedTuple):
     period: int
 
 
-BLOCK = Window(0, 0)  # denies every request, whenever it comes
+BLOCK = Window(0, 0)  # denies every request
 
 
 class Rate(NamedTuple):
-    """All windows that a request must fit into; none of them for no limit.
+    """The windows that a request must fit; without windows there is no limit.
 
-    A shadow rate counts and reports what it would refuse, and refuses nothing.
+    A shadow rate counts requests and reports those that it would deny, but denies none.
     """
 
     windows: tuple[Window, ...]
@@ -43,11 +43,11 @@ class Rate(NamedTuple):
 def parse_rate(text: str) -> Rate:
     """Parse `"100/hour"`, `"10/s;1000/h"`, `"5/10min"`, `"100/h;shadow"`, `"off"` or `"block"`.
 
-    Units are s, sec, second, m, min, minute, h, hr, hour, d, day and their plurals, with a number
-    before them for several. `"100 per hour"` is `"100/hour"`.
+    Units are s, sec, second, m, min, minute, h, hr, hour, d, day and their plurals; a number can
+    precede them. `"100 per hour"` is `"100/hour"`.
 
     Raises:
-        ValueError: a sentence that names the text and the rule.
+        ValueError: the rate is malformed; the message names it and the rule.
     """
     parts = [part.strip() for part in text.split(";")]
     shadow = len(parts) > 1 and parts[-1].lower() == "shadow"
@@ -74,14 +74,14 @@ def _parse_window(part: str, text: str) -> Window:
 
 
 def check_window(window: Window, text: object) -> Window:
-    """Return the window, if a limiter can count in it.
+    """Return the window if a limiter supports it.
 
     Raises:
-        ValueError: a sentence that names the text and the rule.
+        ValueError: the limit or period is out of range; the message names the text and the range.
     """
     if not (1 <= window.limit <= MAX_LIMIT and 1 <= window.period <= MAX_PERIOD):
         raise ValueError(
-            f"{text!r} must allow 1 to {MAX_LIMIT} requests in 1 second to 366 days; 'off' is no"
+            f"{text!r} must allow 1 to {MAX_LIMIT} requests in 1 second to 366 days; 'off' means no"
             " limit, and 'block' denies every request."
         )
     return window
@@ -97,9 +97,9 @@ def _normal(name: str) -> str:
 
 
 def rates_from_environment(env: Environment, defaults: Mapping[str, str]) -> dict[str, str]:
-    """Return the rate of each scope: THROTTLE_<SCOPE> where it is set, else the default.
+    """Return the rate of each scope: THROTTLE_<SCOPE> if it is set, else the default.
 
-    A variable may name a scope that has no default. `THROTTLE_<SCOPE>__<TIER>` is returned as
+    A variable can name a scope without a default. `THROTTLE_<SCOPE>__<TIER>` is returned as
     `scope__tier`. Malformed rates are reported to `env`.
     """
     named = {variable(scope): scope for scope in defaults}
@@ -115,16 +115,16 @@ def rates_from_environment(env: Environment, defaults: Mapping[str, str]) -> dic
 
 
 def rate_of(rates: Mapping[str, str | None], scope: str, tier: str | None = None) -> Rate | None:
-    """Return the rate of a scope for callers in a tier, or None when there is none.
+    """Return the rate of a scope for callers in a tier, or None if the scope has no rate.
 
-    Callers in a tier for which the scope has no rate of its own have the scope's.
+    If the scope has no rate for the tier, the scope's own rate applies.
     """
     text = rate_text(rates, scope, tier)
     return None if text is None else parse_rate(text)
 
 
 def rate_text(rates: Mapping[str, str | None], scope: str, tier: str | None = None) -> str | None:
-    """Return the text of that rate, which is "off" for a rate of None."""
+    """Return the text of that rate; a rate of None is "off"."""
     keys = [scope, _normal(scope)]
     if tier:
         keys = [f"{key}{TIER_SEPARATOR}{_normal(str(tier))}" for key in keys] + keys

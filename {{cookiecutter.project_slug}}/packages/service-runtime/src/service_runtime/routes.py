@@ -1,4 +1,4 @@
-"""Finds the views of the project."""
+"""Find the views of the project."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

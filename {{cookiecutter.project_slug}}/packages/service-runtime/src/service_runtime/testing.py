@@ -1,6 +1,6 @@
-"""A pytest plugin: fixtures for a service's tests, which its conftest.py names in `pytest_plugins`.
+"""A pytest plugin with fixtures for a service's tests; name it in conftest.py's `pytest_plugins`.
 
-Tests with the marker `redis` need REDIS_URL, and are skipped without it.
+Tests with the marker `redis` are skipped without REDIS_URL.
 """
 
 import os
@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests that need Redis where there is none."""
+    """Skip tests that need Redis if there is none."""
     skip = pytest.mark.skip(reason="needs REDIS_URL: run `make test`, or `with-redis pytest`")
     for item in items:
         if item.get_closest_marker("redis") and not runtime.REDIS_URL:
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _empty_caches() -> None:
-    """Start each test without cached data and counted requests of another one."""
+    """Start each test without cached data and counted requests of earlier tests."""
     from .throttling import decisions
 
     for cache in caches.all():
@@ -49,7 +49,7 @@ def _empty_caches() -> None:
 
 @pytest.fixture
 def operator() -> Iterator[redis.Redis]:
-    """Return a client for commands that the service's own user can lack, such as CLIENT KILL."""
+    """Return a client for commands that the service's user may not run, such as CLIENT KILL."""
     url = os.environ.get("REDIS_OPERATOR_URL", runtime.REDIS_URL)
     with redis.Redis.from_url(url) as client:
         yield client
@@ -57,7 +57,7 @@ def operator() -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def set_rates(settings: Settings) -> Callable[..., None]:
-    """Return a function that sets the rates of scopes, and removes all others."""
+    """Return a function that replaces the rates of all scopes."""
 
     def set_rates(**rates: str) -> None:
         framework = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": rates}
@@ -68,7 +68,7 @@ def set_rates(settings: Settings) -> Callable[..., None]:
 
 @pytest.fixture
 def elsewhere() -> Callable[[Callable[[], T]], T]:
-    """Return a function that calls another one in a thread, which has its own connections."""
+    """Return a function that calls another function in a thread with its own connections."""
 
     def elsewhere(function: Callable[[], T]) -> T:
         def call() -> T:
@@ -85,5 +85,5 @@ def elsewhere() -> Callable[[Callable[[], T]], T]:
 
 @pytest.fixture
 def api() -> APIClient:
-    """Return an anonymous client of the API."""
+    """Return an anonymous API client."""
     return APIClient()

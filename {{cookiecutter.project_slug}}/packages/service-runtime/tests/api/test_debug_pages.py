@@ -1,4 +1,4 @@
-"""What clients see of an error while DEBUG is on."""
+"""Errors while DEBUG is on."""
 
 import json
 
@@ -23,7 +23,7 @@ def _debug(settings):
         ("/api/invalid/", "evil.example", 400),
     ],
 )
-def test_clients_have_json_and_browsers_the_debug_page(client, url, host, status):
+def test_api_clients_get_json_and_browsers_the_debug_page(client, url, host, status):
     client.raise_request_exception = False
 
     response = client.get(url, HTTP_HOST=host)

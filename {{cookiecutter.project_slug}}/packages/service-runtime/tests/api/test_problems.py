@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse
+from django.db import IntegrityError
+from django.http import HttpResponse, UnreadablePostError
 from django.test import Client
 from django.urls import path
 from rest_framework.exceptions import NotFound, ValidationError
@@ -12,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from service_runtime.api import problems
-from service_runtime.throttling.throttles import ScopedRateThrottle
+from service_runtime.throttling import ScopedRateThrottle
 
 PROBLEM = {"Accept": "application/problem+json, */*;q=0.5"}
 
@@ -23,7 +24,7 @@ class Limited(APIView):
     permission_classes = []
 
     def get(self, request):
-        return Response({"is": "well"})
+        return Response({"status": "ok"})
 
 
 class Page(APIView):
@@ -42,15 +43,30 @@ class Invalid(APIView):
     permission_classes = []
 
     def get(self, request):
-        raise ValidationError({"title": ["This is no title."]})
+        raise ValidationError({"title": ["This is not a title."]})
+
+
+class Incomplete(Invalid):
+    def get(self, request):
+        raise UnreadablePostError
+
+
+class Overtaken(Invalid):
+    def get(self, request):
+        raise IntegrityError("UNIQUE constraint failed: blog.slug")
+
+
+class Inconsistent(Invalid):
+    def get(self, request):
+        raise IntegrityError("CHECK constraint failed: positive")
 
 
 def broken(request):
-    raise RuntimeError("hush")
+    raise RuntimeError("secret")
 
 
 def forbidden(request):
-    raise PermissionDenied("hush")
+    raise PermissionDenied("secret")
 
 
 def form(request):
@@ -61,6 +77,9 @@ VIEWS: dict[str, Any] = {
     "broken": broken,
     "forbidden": forbidden,
     "form": form,
+    "incomplete": Incomplete.as_view(),
+    "inconsistent": Inconsistent.as_view(),
+    "overtaken": Overtaken.as_view(),
     "invalid": Invalid.as_view(),
     "limited": Limited.as_view(),
     "page": Page.as_view(),
@@ -89,6 +108,9 @@ ERRORS: dict[str, tuple[int, str, str, dict[str, Any]]] = {
     "method": (405, "DELETE", "/api/limited/", {}),
     "method of a page": (405, "DELETE", "/api/page/", {}),
     "page of a user": (401, "GET", "/api/private/", {}),
+    "incomplete body": (400, "GET", "/api/incomplete/", {}),
+    "concurrent write": (409, "GET", "/api/overtaken/", {}),
+    "violated constraint": (500, "GET", "/api/inconsistent/", {}),
     "media type": (406, "GET", "/api/limited/", {"HTTP_ACCEPT": "image/png"}),
 }
 
@@ -102,7 +124,7 @@ def fail(request, set_rates):
     return status, lambda **headers: client.generic(method, url, **{**options, **headers})
 
 
-def test_every_error_of_the_api_is_json(fail):
+def test_every_api_error_is_json(fail):
     status, cause = fail
 
     response = cause()
@@ -111,10 +133,10 @@ def test_every_error_of_the_api_is_json(fail):
     assert response.headers["Content-Type"] == "application/json"
     assert "Accept" in response.headers["Vary"]
     assert list(response.json()) == ["detail"]
-    assert "hush" not in response.content.decode()
+    assert "secret" not in response.content.decode()
 
 
-def test_every_error_is_a_problem_for_clients_that_accept_it(fail):
+def test_every_api_error_is_problem_details_for_clients_that_accept_it(fail):
     status, cause = fail
     accept = "image/png, application/problem+json" if status == 406 else PROBLEM["Accept"]
 
@@ -128,7 +150,7 @@ def test_every_error_is_a_problem_for_clients_that_accept_it(fail):
     assert set(found) == {"type", "title", "status", "detail"}
 
 
-def test_other_paths_have_pages(client):
+def test_other_paths_have_html_pages(client):
     client.raise_request_exception = False
 
     for name, status in {"nothing": 404, "forbidden": 403, "broken": 500}.items():
@@ -149,13 +171,13 @@ def test_other_paths_have_pages(client):
         ("", False),
     ],
 )
-def test_a_problem_is_for_those_who_ask(client, accept, is_problem):
+def test_problem_details_depend_on_the_accept_header(client, accept, is_problem):
     media_type = client.get("/api/nothing/", headers={"Accept": accept}).headers["Content-Type"]
 
     assert media_type == ("application/problem+json" if is_problem else "application/json")
 
 
-def test_a_problem_is_for_all_by_setting(client, settings):
+def test_a_setting_enables_problem_details_for_all_clients(client, settings):
     settings.API_PROBLEM_DETAILS = True
 
     for url in ("/api/nothing/", "/api/invalid/", "/api/page/"):
@@ -163,18 +185,18 @@ def test_a_problem_is_for_all_by_setting(client, settings):
         assert response.headers["Content-Type"] == "application/problem+json"
 
 
-def test_invalid_values_stay_by_field(client):
-    assert client.get("/api/invalid/").json() == {"title": ["This is no title."]}
+def test_invalid_values_are_reported_by_field(client):
+    assert client.get("/api/invalid/").json() == {"title": ["This is not a title."]}
     assert client.get("/api/invalid/", headers=PROBLEM).json() == {
         "type": "about:blank",
         "title": "Bad Request",
         "status": 400,
         "detail": "Invalid input.",
-        "errors": {"title": ["This is no title."]},
+        "errors": {"title": ["This is not a title."]},
     }
 
 
-def test_a_429_names_the_policies_that_it_violates(client, set_rates):
+def test_a_429_names_the_violated_policies(client, set_rates):
     set_rates(one="9/h", two="9/10s;1/min")
     client.get("/api/limited/")
 
@@ -189,7 +211,7 @@ def test_a_429_names_the_policies_that_it_violates(client, set_rates):
 
 
 @pytest.mark.parametrize("path", ["/api/page/", "/api/limited/", "/pages/page/"])
-def test_options_are_answered_whatever_a_view_renders(client, set_rates, path):
+def test_options_responds_whatever_the_view_renders(client, set_rates, path):
     set_rates(one="9/h", two="9/h")
 
     response = client.options(path)
@@ -199,8 +221,8 @@ def test_options_are_answered_whatever_a_view_renders(client, set_rates, path):
     assert response.json()["name"]
 
 
-def test_the_page_of_an_error_never_fails(caplog):
-    """Django's own pages read the form, which may be what is malformed."""
+def test_an_error_page_never_fails(caplog):
+    """Django's error pages read the form, which can be malformed."""
     client = Client(enforce_csrf_checks=True, raise_request_exception=False)
     client.cookies["csrftoken"] = "a" * 32
 
@@ -210,7 +232,7 @@ def test_the_page_of_an_error_never_fails(caplog):
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-def test_a_page_that_fails_is_logged(client, caplog):
+def test_a_failing_error_page_is_logged(client, caplog):
     def fail(request, exception):
         raise ZeroDivisionError
 
@@ -221,7 +243,7 @@ def test_a_page_that_fails_is_logged(client, caplog):
     assert "The page for status 404 failed" in caplog.messages
 
 
-def test_a_failure_is_logged_once_with_its_stack(client, caplog):
+def test_an_exception_is_logged_once_with_its_stack(client, caplog):
     client.raise_request_exception = False
 
     client.get("/api/broken/")

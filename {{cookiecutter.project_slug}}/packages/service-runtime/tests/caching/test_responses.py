@@ -21,7 +21,7 @@ from rest_framework.viewsets import ViewSet
 
 from service_runtime.caching.pages import public_page
 from service_runtime.caching.responses import cached_response
-from service_runtime.throttling.throttles import ScopedRateThrottle
+from service_runtime.throttling import ScopedRateThrottle
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 calls = itertools.count()

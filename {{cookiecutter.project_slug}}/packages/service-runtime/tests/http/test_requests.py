@@ -24,23 +24,23 @@ class Find(APIView):
 
 
 def count(request):
-    """Return how many users match the query string, without a look at it."""
+    """Return the number of users that match the query string, which is not validated."""
     return HttpResponse(str(get_user_model().objects.filter(**request.GET.dict()).count()))
 
 
-def own_mistake(request):
+def type_error(request):
     Permission(**{"content_type": 7})
 
 
-def own_error(request):
+def value_error(request):
     int("seven")
 
 
 urlpatterns = [
     path("api/find/", Find.as_view()),
     path("count/", count),
-    path("own-mistake/", own_mistake),
-    path("own-error/", own_error),
+    path("type-error/", type_error),
+    path("value-error/", value_error),
 ]
 pytestmark = pytest.mark.urls(__name__)
 
@@ -52,11 +52,11 @@ def is_session(key):
 @pytest.mark.parametrize(
     "key", ["\0\0abcdefghijklmnop", "ABCDEFGHIJ", "abcdefg", "a" * 41, "a" * 9 + "\n", "é" * 9, ""]
 )
-def test_a_malformed_key_is_no_session(key):
+def test_a_malformed_session_key_is_ignored(key):
     assert not is_session(key)
 
 
-def test_a_key_that_was_issued_is_a_session(db):
+def test_an_issued_session_key_is_accepted(db):
     store = SessionStore()
     store.create()
 
@@ -67,7 +67,7 @@ def test_a_key_that_was_issued_is_a_session(db):
 @pytest.mark.urls(None)
 @pytest.mark.parametrize("path", ["/admin/", "/admin/login/"])
 @pytest.mark.parametrize("cookie", [r'"\000\000abcdefghijklmnop"', "\0" * 9, "é" * 32])
-def test_a_malformed_cookie_is_no_session(db, client, settings, cookie, path):
+def test_a_malformed_session_cookie_reaches_no_database(db, client, settings, cookie, path):
     settings.ROOT_URLCONF = "tests.urls"
 
     with CaptureQueriesContext(connection) as queries:
@@ -77,7 +77,7 @@ def test_a_malformed_cookie_is_no_session(db, client, settings, cookie, path):
     assert not [q for q in queries.captured_queries if Session._meta.db_table in q["sql"]]
 
 
-# What the databases and Django's conversions for them do not take.
+# Values that the databases, or Django's conversions for them, reject.
 UNSTORABLE = [
     ("count/?id=x", None),
     ("count/?date_joined__year=-1", None),
@@ -88,7 +88,7 @@ UNSTORABLE = [
 
 
 @pytest.mark.parametrize(("url", "body"), UNSTORABLE)
-def test_a_value_that_no_database_takes_is_a_bad_request(db, caplog, url, body):
+def test_a_value_that_no_database_can_store_is_a_400(db, caplog, url, body):
     client = Client(raise_request_exception=False)
 
     method = "POST" if body else "GET"
@@ -99,15 +99,15 @@ def test_a_value_that_no_database_takes_is_a_bad_request(db, caplog, url, body):
 
 
 @pytest.mark.parametrize("url", ["/count/?username=%00", "/count/?id=99999999999999999999"])
-def test_a_value_that_one_database_does_not_take_is_no_failure(db, url):
+def test_a_value_that_one_database_cannot_store_is_not_a_500(db, url):
     response = Client(raise_request_exception=False).get(url)
 
     is_postgresql_and_nul = connection.vendor == "postgresql" and "%00" in url
     assert response.status_code == (400 if is_postgresql_and_nul else 200)
 
 
-@pytest.mark.parametrize("url", ["/own-mistake/", "/own-error/"])
-def test_the_service_s_own_errors_stay_errors(db, url):
+@pytest.mark.parametrize("url", ["/type-error/", "/value-error/"])
+def test_errors_of_the_view_itself_remain_a_500(db, url):
     assert Client(raise_request_exception=False).get(url).status_code == 500
 
 
@@ -122,7 +122,7 @@ def test_the_service_s_own_errors_stay_errors(db, url):
         "a/b; c*=nothing'en'x",
     ],
 )
-def test_a_content_type_that_cannot_be_interpreted_counts_as_none(content_type):
+def test_an_unsupported_content_type_is_ignored(content_type):
     request = requests.WSGIRequest(environ(CONTENT_TYPE=content_type))
 
     assert request.content_type == ""
@@ -140,7 +140,7 @@ def test_a_content_type_that_cannot_be_interpreted_counts_as_none(content_type):
         ("", ""),
     ],
 )
-def test_other_content_types_stay(content_type, found):
+def test_other_content_types_are_unchanged(content_type, found):
     assert requests.WSGIRequest(environ(CONTENT_TYPE=content_type)).content_type == found
 
 

@@ -6,7 +6,7 @@ from service_runtime.http.security_headers import SecurityHeadersMiddleware
 def test_a_view_can_set_a_header_itself(rf):
     response = HttpResponse(headers={"Cross-Origin-Resource-Policy": "cross-origin"})
 
-    answer = SecurityHeadersMiddleware(lambda request: response)(rf.get("/"))
+    result = SecurityHeadersMiddleware(lambda request: response)(rf.get("/"))
 
-    assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
-    assert "camera=()" in answer.headers["Permissions-Policy"]
+    assert result.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert "camera=()" in result.headers["Permissions-Policy"]

@@ -1,4 +1,4 @@
-"""The policy that is built once is the one that django-csp would have built."""
+"""The policy that is built once is the policy of django-csp."""
 
 from typing import Any
 
@@ -32,19 +32,19 @@ VIEWS = {
 @pytest.mark.parametrize("debug", [True, False])
 @pytest.mark.parametrize("excluded", [(), ("/other/",), ("/path/",)])
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
-def test_every_response_has_the_policy_of_the_original(rf, settings, view, excluded, debug):
+def test_every_response_has_the_policy_of_django_csp(rf, settings, view, excluded, debug):
     directives = {"default-src": [SELF], "script-src": [SELF, NONCE]}
     settings.CONTENT_SECURITY_POLICY = {"DIRECTIVES": directives, "EXCLUDE_URL_PREFIXES": excluded}
     settings.CONTENT_SECURITY_POLICY_REPORT_ONLY = {"DIRECTIVES": {"default-src": [SELF]}}
     settings.DEBUG = debug
-    found = []
+    results = []
     for middleware in (CSPMiddleware, Original):
         request = rf.get("/path/")
         request._csp_nonce = "nonce" if "csp_nonce" in view.__code__.co_names else None
         response: Any = middleware(view)(request)
-        found.append({name: response.headers.get(name) for name in HEADERS})
+        results.append({name: response.headers.get(name) for name in HEADERS})
         if request._csp_nonce is None:
             with pytest.raises(CSPNonceError):
                 str(request.csp_nonce)
 
-    assert found[0] == found[1]
+    assert results[0] == results[1]

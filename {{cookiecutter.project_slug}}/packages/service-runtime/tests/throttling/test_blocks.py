@@ -1,13 +1,11 @@
-"""`block`: a rate that denies every request."""
+"""The rate `block`, which denies every request."""
 
 import pytest
 from django.http import HttpResponse
 from django.urls import path
 
-from service_runtime.throttling import decisions
-from service_runtime.throttling.headers import throttled
-from service_runtime.throttling.throttles import ScopedRateThrottle
-from tests.throttling.test_throttles import statuses, view
+from service_runtime.throttling import ScopedRateThrottle, decisions, throttled
+from tests.throttling.views import statuses, view
 
 Blocked = view(throttle_classes=[ScopedRateThrottle], throttle_scope=["blocked", "other"])
 
@@ -22,7 +20,7 @@ pytestmark = pytest.mark.urls(__name__)
 
 
 @pytest.mark.parametrize("url", ["/api/", "/form/"])
-def test_every_request_is_denied_and_no_time_is_promised(client, set_rates, url):
+def test_every_request_is_denied_without_retry_after(client, set_rates, url):
     set_rates(blocked="block", other="9/h")
 
     denied = client.post(url)
@@ -35,7 +33,7 @@ def test_every_request_is_denied_and_no_time_is_promised(client, set_rates, url)
     assert b"seconds" not in denied.content
 
 
-def test_the_older_fields_promise_none_either(client, settings, set_rates):
+def test_legacy_fields_have_no_reset_time(client, settings, set_rates):
     settings.THROTTLING_HEADERS = "legacy"
     set_rates(blocked="block", other="9/h")
 
@@ -45,7 +43,7 @@ def test_the_older_fields_promise_none_either(client, settings, set_rates):
     assert "X-RateLimit-Reset" not in headers
 
 
-def test_a_blocked_request_counts_nowhere_and_needs_no_redis(set_rates, monkeypatch, calls):
+def test_a_blocked_request_counts_in_no_scope_and_calls_no_limiter(set_rates, monkeypatch, calls):
     set_rates(blocked="block", other="1/h")
 
     assert statuses(Blocked, 3) == [429] * 3
@@ -54,14 +52,14 @@ def test_a_blocked_request_counts_nowhere_and_needs_no_redis(set_rates, monkeypa
     assert statuses(Blocked, 2) == [200, 429]
 
 
-def test_a_block_in_a_shadow_is_reported_alone(client, set_rates, caplog):
+def test_a_shadow_block_is_only_reported(client, set_rates, caplog):
     set_rates(blocked="block;shadow", other="2/h")
 
     with caplog.at_level("INFO"):
-        answers = [client.get("/api/") for _ in range(3)]
+        responses = [client.get("/api/") for _ in range(3)]
 
-    assert [answer.status_code for answer in answers] == [200, 200, 429]
-    assert '"blocked"' not in answers[0].headers["RateLimit-Policy"]
+    assert [response.status_code for response in responses] == [200, 200, 429]
+    assert '"blocked"' not in responses[0].headers["RateLimit-Policy"]
     events = [record.ev for record in caplog.records if hasattr(record, "ev")]
     assert events[0] == "would_throttle"
 
@@ -90,7 +88,7 @@ def get_tier(request):
     return request.headers.get("X-Tier")
 
 
-def test_all_but_a_tier_may_be_blocked(settings, set_rates):
+def test_a_tier_can_be_exempt_from_a_block(settings, set_rates):
     settings.THROTTLING_GET_TIER = f"{__name__}.get_tier"
     set_rates(blocked="block", blocked__paid="1/h", other="off")
 

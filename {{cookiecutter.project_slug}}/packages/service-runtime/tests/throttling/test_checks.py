@@ -4,9 +4,8 @@ from django.urls import include, path
 from rest_framework import throttling
 from rest_framework.views import APIView
 
+from service_runtime.throttling import ScopedRateThrottle, UserRateThrottle, throttled
 from service_runtime.throttling.checks import check_throttles
-from service_runtime.throttling.headers import throttled
-from service_runtime.throttling.throttles import ScopedRateThrottle, UserRateThrottle
 
 
 class Malformed(UserRateThrottle):
@@ -30,7 +29,7 @@ class ByParser(UserRateThrottle):
 
 class Asking(UserRateThrottle):
     def get_rate(self):
-        raise AssertionError("a check must not ask for what only a request may")
+        raise AssertionError("a check must not call get_rate")
 
 
 class ForeignSubclass(throttling.UserRateThrottle):
@@ -77,42 +76,40 @@ urlpatterns = [
 ]
 
 
-def found():
+def reported():
     return sorted((message.id, message.msg.split(":")[0]) for message in check_throttles())
 
 
 @pytest.mark.urls(__name__)
-def test_what_is_wrong_is_reported_by_name(settings, set_rates):
+def test_every_mistake_is_reported_by_name(settings, set_rates):
     settings.THROTTLE_VARIABLES = ["THROTTLE_READ", "THROTTLE_READ__PAID", "THROTTLE_TYPO"]
     settings.THROTTLING_FAIL_CLOSED = ["form", "nowhere"]
     set_rates(read="1/h", all="1/h", read__paid="2/h", typo="1/h")
-    without = "names the throttle scope {!r}, which has no rate"
+    no_rate = (
+        "{} uses the throttle scope {!r}, which has no rate. Set THROTTLE_{}, or a default in the"
+        " settings."
+    )
+    inexact = (
+        "WithForeign /api/foreign/ uses {}, a throttle of rest_framework, whose counts are not"
+        " exact. Import its base class from service_runtime.throttling."
+    )
 
-    assert found() == [
-        ("throttling.E001", "Own (api/other/) " + without.format("other")),
-        ("throttling.E001", "Own (api/own/) " + without.format("write")),
-        ("throttling.E001", "form (form/) " + without.format("form")),
-        ("throttling.E002", "WithMalformed (api/malformed/)"),
-        ("throttling.E002", "WithOwnRates (api/rates/)"),
-        ("throttling.E002", "WithOwnRates (api/rates/)"),
-        ("throttling.W001", "THROTTLE_TYPO is set, and no view uses its scope."),
-        (
-            "throttling.W002",
-            "WithForeign (api/foreign/) uses ForeignSubclass, a subclass of UserRateThrottle of"
-            " rest_framework, which is not exact; import UserRateThrottle from"
-            " service_runtime.throttling.",
-        ),
-        (
-            "throttling.W002",
-            "WithForeign (api/foreign/) uses ScopedRateThrottle of rest_framework, which is not"
-            " exact; import ScopedRateThrottle from service_runtime.throttling.",
-        ),
+    assert reported() == [
+        ("throttling.E001", no_rate.format("Own /api/other/", "other", "OTHER")),
+        ("throttling.E001", no_rate.format("Own /api/own/", "write", "WRITE")),
+        ("throttling.E001", no_rate.format("form /form/", "form", "FORM")),
+        ("throttling.E002", "WithMalformed /api/malformed/"),
+        ("throttling.E002", "WithOwnRates /api/rates/"),
+        ("throttling.E002", "WithOwnRates /api/rates/"),
+        ("throttling.W001", "THROTTLE_TYPO is set, but no view uses its scope."),
+        ("throttling.W002", inexact.format("ForeignSubclass")),
+        ("throttling.W002", inexact.format("ScopedRateThrottle")),
         (
             "throttling.W003",
-            "THROTTLING_FAIL_CLOSED names 'nowhere', a scope that no view uses.",
+            "THROTTLING_FAIL_CLOSED contains 'nowhere', but no view uses this scope.",
         ),
     ]
 
 
-def test_the_project_itself_is_clean():
-    assert found() == []
+def test_the_test_project_has_no_mistakes():
+    assert reported() == []

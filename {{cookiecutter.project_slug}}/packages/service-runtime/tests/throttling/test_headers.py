@@ -7,8 +7,7 @@ from django.urls import path
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from service_runtime.throttling.headers import throttled
-from service_runtime.throttling.throttles import ScopedRateThrottle
+from service_runtime.throttling import ScopedRateThrottle, throttled
 
 
 class Limited(APIView):
@@ -22,7 +21,7 @@ class Limited(APIView):
 
 @throttled("form")
 def form(request):
-    return HttpResponse("shown" if request.method == "GET" else "taken")
+    return HttpResponse("form" if request.method == "GET" else "accepted")
 
 
 def unlimited(request):
@@ -38,14 +37,14 @@ pytestmark = pytest.mark.urls(__name__)
 
 
 def items(header):
-    """Return the items of a RateLimit field: their names and parameters."""
+    """Return the parameters of each item of a RateLimit field, by name."""
     return {
         name: {key: int(value) for key, value in re.findall(r";([a-z])=(\d+)", parameters)}
         for name, parameters in re.findall(r'"([^"]+)"((?:;[a-z]=\d+)+)', header)
     }
 
 
-def test_every_answer_says_what_is_left(client, set_rates):
+def test_every_response_reports_the_remaining_requests(client, set_rates):
     set_rates(one="2/h", two="5/10s;9/min")
 
     allowed, _, denied = (client.get("/limited/") for _ in range(3))
@@ -61,12 +60,12 @@ def test_every_answer_says_what_is_left(client, set_rates):
         "two-60s": 8,
     }
     assert denied.status_code == 429
-    left = items(denied.headers["RateLimit"])
-    assert left["one"] == {"r": 0, "t": int(denied.headers["Retry-After"])}
-    assert left["two-10s"]["r"] == 3
+    remaining = items(denied.headers["RateLimit"])
+    assert remaining["one"] == {"r": 0, "t": int(denied.headers["Retry-After"])}
+    assert remaining["two-10s"]["r"] == 3
 
 
-def test_unthrottled_answers_say_nothing(client, set_rates):
+def test_an_unthrottled_response_has_no_fields(client, set_rates):
     set_rates(one="off", two="5/h;shadow")
 
     for url in ("/unlimited/", "/limited/"):
@@ -75,7 +74,7 @@ def test_unthrottled_answers_say_nothing(client, set_rates):
 
 
 @pytest.mark.parametrize("choice", ["draft", "legacy", "both", "off"])
-def test_the_older_fields_are_an_option(client, settings, set_rates, choice):
+def test_legacy_fields_are_optional(client, settings, set_rates, choice):
     settings.THROTTLING_HEADERS = choice
     set_rates(one="2/h", two="5/min")
 
@@ -89,31 +88,31 @@ def test_the_older_fields_are_an_option(client, settings, set_rates, choice):
         assert 3600 <= int(headers["X-RateLimit-Reset"]) <= 3780
 
 
-def test_a_plain_view_is_throttled_where_it_takes_something(client, set_rates):
+def test_a_plain_view_is_throttled_for_post(client, set_rates):
     set_rates(form="1/min")
 
-    assert client.post("/form/").content == b"taken"
+    assert client.post("/form/").content == b"accepted"
     denied = client.post("/form/")
 
     assert denied.status_code == 429
     assert 0 < int(denied.headers["Retry-After"]) <= 63
     assert denied.headers["Content-Type"].startswith("text/plain")
-    assert client.get("/form/").content == b"shown"
+    assert client.get("/form/").content == b"form"
 
 
-def test_a_plain_view_fails_closed_too(settings, set_rates, monkeypatch):
+def test_a_plain_view_fails_closed(settings, set_rates, monkeypatch):
     import redis
 
     from service_runtime.throttling import decisions
 
-    class Unreachable:
+    class Unavailable:
         def take(self, limits, cost=1):
             raise redis.TimeoutError
 
-    monkeypatch.setattr(decisions, "limiter", Unreachable)
+    monkeypatch.setattr(decisions, "limiter", Unavailable)
     settings.THROTTLING_FAIL_CLOSED = ["form"]
     set_rates(form="1/min")
 
-    answer = form(RequestFactory().post("/"))
+    response = form(RequestFactory().post("/"))
 
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")

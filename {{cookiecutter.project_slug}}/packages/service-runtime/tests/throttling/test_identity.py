@@ -13,19 +13,19 @@ PEER = "192.0.2.1"
 @pytest.mark.parametrize(
     ("proxies", "header", "address"),
     [
-        # Nobody's word is taken when there is no proxy.
+        # Without a proxy, the header comes from the client.
         (0, None, PEER),
         (0, "203.0.113.7", PEER),
-        # The last entry is the proxy's own; what precedes it is whatever the client sent.
+        # The last entry comes from the proxy; the client can send any others.
         (1, "203.0.113.7", "203.0.113.7"),
         (1, "198.51.100.1, 203.0.113.7", "203.0.113.7"),
         (1, "198.51.100.1,198.51.100.2 ,  203.0.113.7 ", "203.0.113.7"),
         (2, "198.51.100.1, 203.0.113.7, 192.0.2.9", "203.0.113.7"),
-        # A request that did not come through all of them.
+        # The request did not pass all proxies.
         (1, None, PEER),
         (2, "203.0.113.7", PEER),
         (3, "203.0.113.7, 192.0.2.9", PEER),
-        # What is no address.
+        # The entry is not an address.
         (1, "", PEER),
         (1, "unknown", PEER),
         (1, "203.0.113.7, ", PEER),
@@ -38,7 +38,7 @@ PEER = "192.0.2.1"
         (1, "\u0661.1.1.1", PEER),
     ],
 )
-def test_the_address_that_counts(settings, proxies, header, address):
+def test_the_client_address_behind_proxies(settings, proxies, header, address):
     settings.NUM_PROXIES = proxies
     extra = {} if header is None else {"HTTP_X_FORWARDED_FOR": header}
     request = RequestFactory().get("/", REMOTE_ADDR=PEER, **extra)
@@ -46,7 +46,7 @@ def test_the_address_that_counts(settings, proxies, header, address):
     assert client_address(request) == ipaddress.ip_address(address)
 
 
-def test_a_peer_without_an_address(settings):
+def test_a_peer_without_an_address_is_unknown(settings):
     request = RequestFactory().get("/", REMOTE_ADDR="")
 
     assert client_address(request) is None
@@ -61,7 +61,7 @@ def test_a_peer_without_an_address(settings):
         ("2001:db8:1:2:ffff::1", "ip:2001:db8:1:2::/64"),
     ],
 )
-def test_a_client_is_an_address_or_a_64(address, client):
+def test_a_client_is_an_ipv4_address_or_an_ipv6_64(address, client):
     assert client_of_address(ipaddress.ip_address(address)) == client
 
 
@@ -69,7 +69,7 @@ def get_client(request):
     return request.headers.get("X-Api-Key") and f"key:{request.headers['X-Api-Key']}"
 
 
-def test_a_hook_may_key_by_something_else(settings):
+def test_a_hook_can_identify_clients(settings):
     settings.THROTTLING_GET_CLIENT = f"{__name__}.get_client"
     with_key = RequestFactory().get("/", headers={"X-Api-Key": "a{b}\u00e9"})
     without = RequestFactory().get("/", REMOTE_ADDR=PEER)

@@ -1,6 +1,9 @@
 import pytest
+import redis
 from django.core.management import CommandError, call_command
 from rest_framework.test import APIClient
+
+from service_runtime.throttling import operations
 
 CREDENTIALS = {"username": "ada", "password": "wrong"}
 
@@ -16,7 +19,7 @@ def run(capsys):
     return run
 
 
-def test_scopes_with_their_views_and_where_their_rates_are_from(run, settings, set_rates):
+def test_scopes_are_listed_with_their_views_and_the_source_of_the_rate(run, settings, set_rates):
     settings.THROTTLE_VARIABLES = ["THROTTLE_LOGIN"]
     set_rates(login="3/min", login__staff="off", unused="1/h")
 
@@ -31,7 +34,7 @@ def test_scopes_with_their_views_and_where_their_rates_are_from(run, settings, s
 
 @pytest.mark.redis
 @pytest.mark.django_db
-def test_a_client_s_usage_is_shown_and_given_back(run, set_rates):
+def test_the_usage_of_a_client_is_shown_and_reset(run, set_rates):
     set_rates(login="3/min;10/h", login_username="off", other="1/h")
     api = APIClient(REMOTE_ADDR="203.0.113.7")
     for _ in range(2):
@@ -52,7 +55,7 @@ def test_a_client_s_usage_is_shown_and_given_back(run, set_rates):
 
 @pytest.mark.redis
 @pytest.mark.django_db
-def test_a_username_s_attempts_are_shown_and_given_back(run, set_rates):
+def test_the_attempts_of_a_username_are_shown_and_reset(run, set_rates):
     set_rates(login="9/min", login_username="3/h")
     APIClient().post("/api/token/", CREDENTIALS)
 
@@ -66,7 +69,7 @@ def test_a_username_s_attempts_are_shown_and_given_back(run, set_rates):
 
 
 @pytest.mark.redis
-def test_a_blocked_scope_is_shown_as_such(run, set_rates):
+def test_a_blocked_scope_is_shown_as_blocked(run, set_rates):
     set_rates(login="block", login_username="3/h")
 
     assert "login  block  (from settings)\n" in run()
@@ -87,12 +90,12 @@ def test_a_blocked_scope_is_shown_as_such(run, set_rates):
         (["--client", "user:999"], "No user has the id '999'."),
         (["--client", "user:x"], "No user has the id 'x'."),
         (["--client", "username: "], "'username: ' is not a client such as"),
-        (["--client", "ip:::1", "--scope", "nope"], "'nope' is not a scope; there are login."),
+        (["--client", "ip:::1", "--scope", "nope"], "'nope' is not a scope. The scopes are login."),
         (["--scope", "nope"], "'nope' is not a scope."),
         (["--reset"], "--reset needs --client"),
     ],
 )
-def test_errors_name_what_is_wrong(run, set_rates, arguments, error):
+def test_error_messages_name_the_invalid_argument(run, set_rates, arguments, error):
     set_rates(login="3/min")
 
     with pytest.raises(CommandError) as raised:
@@ -101,14 +104,70 @@ def test_errors_name_what_is_wrong(run, set_rates, arguments, error):
 
 
 @pytest.mark.redis
-def test_an_ipv6_address_is_shown_with_its_64(run, set_rates):
+def test_an_ipv6_address_is_shown_as_its_64(run, set_rates):
     set_rates(login="3/min")
 
     assert run("--client", "ip:2001:db8::7").startswith("ip:2001:db8::/64\n")
     assert run("--client", "ip:2001:db8::/64").startswith("ip:2001:db8::/64\n")
 
 
-def test_without_redis_there_is_nothing_to_show(run, settings):
+def test_an_unavailable_redis_is_a_one_line_error(run, settings, set_rates, monkeypatch):
+    class Unavailable:
+        def take(self, limits, cost=1):
+            raise redis.ConnectionError("connection refused")
+
+    settings.THROTTLING_REDIS_URL = "redis://localhost"
+    monkeypatch.setattr(operations, "limiter", Unavailable)
+    set_rates(login="3/min")
+
+    with pytest.raises(CommandError, match=r"^Redis is unavailable: connection refused$"):
+        run("--client", "ip:203.0.113.7")
+
+
+@pytest.mark.redis
+@pytest.mark.django_db
+def test_a_reset_includes_the_windows_of_all_tiers_in_one_scope(run, set_rates, settings):
+    settings.THROTTLING_GET_TIER = f"{__name__}.get_tier"
+    set_rates(login="5/min", login__paid="9/h", login_username="9/d")
+    for _ in range(2):
+        APIClient().post("/api/token/", CREDENTIALS)
+        APIClient().post("/api/token/", CREDENTIALS, headers={"X-Tier": "paid"})
+    client = ["--client", "ip:127.0.0.1"]
+
+    assert "7 of 9 left in 3600 s" in run(*client, "--tier", "paid")
+    assert run(*client, "--scope", "login_username", "--reset").endswith(": 0 windows reset.\n")
+    assert run(*client, "--scope", "login", "--reset").endswith(": 2 windows reset.\n")
+    assert "9 of 9 left" in run(*client, "--tier", "paid")
+
+
+def get_tier(request):
+    return request.headers.get("X-Tier")
+
+
+@pytest.mark.parametrize(
+    "client", ["key:anything", "ident:device-7", "username:#0123", "ip:unknown"]
+)
+def test_a_client_can_be_named_as_in_events(client):
+    assert operations.parse_client(client) == client
+
+
+def test_other_clients_are_those_of_the_hook(settings):
+    with pytest.raises(ValueError, match="is not a client"):
+        operations.parse_client("tenant:7")
+    settings.THROTTLING_GET_CLIENT = "tests.hook"
+    assert operations.parse_client("tenant:7") == "tenant:7"
+    with pytest.raises(ValueError, match="is not a client"):
+        operations.parse_client("tenant:")
+
+
+@pytest.mark.django_db
+def test_a_user_is_identified_by_its_primary_key(django_user_model):
+    user = django_user_model.objects.create_user("ada")
+
+    assert operations.parse_client(f"user:{user.pk}") == f"user:{user.pk}"
+
+
+def test_without_redis_a_client_cannot_be_shown(run, settings):
     settings.THROTTLING_REDIS_URL = ""
 
     with pytest.raises(CommandError, match="REDIS_URL is not set"):

@@ -1,4 +1,4 @@
-"""Guessing passwords: limited by username as well as by address."""
+"""Guesses at passwords are limited by username as well as by address."""
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -21,17 +21,17 @@ def user(db):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Return the list of the calls that reach the limiter, each with its keys."""
-    made = []
+    """Return a list of the calls of the limiter, each with its keys."""
+    recorded = []
     limiter = decisions.limiter()
 
     class Spy:
         def take(self, limits, cost=1):
-            made.append([limit.key for limit in limits])
+            recorded.append([limit.key for limit in limits])
             return limiter.take(limits, cost)
 
     monkeypatch.setattr(decisions, "limiter", Spy)
-    return made
+    return recorded
 
 
 def at_api(client, username, password=GUESS, **extra):
@@ -48,15 +48,13 @@ def addresses(count):
 
 
 @pytest.mark.parametrize("sign_in", [at_api, at_form])
-def test_a_username_s_guesses_are_limited_from_any_number_of_addresses(
-    client, user, set_rates, sign_in
-):
+def test_guesses_at_a_username_are_limited_across_addresses(client, user, set_rates, sign_in):
     set_rates(login="9/min", login_username="3/h")
 
-    answers = [sign_in(client, "ada", **address) for address in addresses(4)]
+    responses = [sign_in(client, "ada", **address) for address in addresses(4)]
 
-    assert [answer.status_code == 429 for answer in answers] == [False, False, False, True]
-    assert 3600 <= int(answers[-1].headers["Retry-After"]) <= 3780
+    assert [response.status_code == 429 for response in responses] == [False, False, False, True]
+    assert 3600 <= int(responses[-1].headers["Retry-After"]) <= 3780
     assert sign_in(client, "grace", **addresses(4)[-1]).status_code != 429
 
 
@@ -70,7 +68,7 @@ def test_the_api_and_the_form_share_the_limit(client, user, set_rates):
 
 
 @pytest.mark.parametrize("sign_in", [at_api, at_form])
-def test_by_address_and_by_username_take_one_call(client, user, set_rates, calls, sign_in):
+def test_address_and_username_are_counted_in_one_call(client, user, set_rates, calls, sign_in):
     set_rates(login="9/min", login_username="9/h")
 
     sign_in(client, "ada")
@@ -80,21 +78,21 @@ def test_by_address_and_by_username_take_one_call(client, user, set_rates, calls
     assert "{" + str(client_of_username("ada")) + "}:login_username:" in by_username
 
 
-def test_neither_redis_nor_the_log_has_the_name(client, user, set_rates, calls, caplog):
+def test_neither_redis_nor_the_log_contains_the_username(client, user, set_rates, calls, caplog):
     set_rates(login="9/min", login_username="1/h")
     decisions._logged.clear()
 
     with caplog.at_level("INFO"):
-        answers = [at_api(client, "hunter2") for _ in range(2)]
+        responses = [at_api(client, "hunter2") for _ in range(2)]
 
-    assert [answer.status_code for answer in answers] == [400, 429]
+    assert [response.status_code for response in responses] == [400, 429]
     assert "throttled" in [getattr(record, "ev", None) for record in caplog.records]
     seen = str(calls) + str([vars(record) for record in caplog.records])
     assert "hunter2" not in seen.replace("/api/token/", "")
     assert str(client_of_username("hunter2")) in seen
 
 
-def test_the_hash_needs_the_service_s_key(settings):
+def test_the_hash_depends_on_the_secret_key(settings):
     before = client_of_username("ada")
     settings.SECRET_KEY = "x" * 50
 
@@ -114,7 +112,7 @@ VARIANTS = [
 
 @pytest.mark.parametrize("sign_in", [at_api, at_form])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_what_may_be_taken_for_the_same_name_counts_together(
+def test_usernames_that_can_be_treated_as_equal_count_together(
     client, user, set_rates, sign_in, variant
 ):
     set_rates(login="9/min", login_username="1/h")
@@ -133,12 +131,12 @@ def test_what_may_be_taken_for_the_same_name_counts_together(
         (1.5, "1.5"),
     ],
 )
-def test_names_that_are_equal_without_case_and_numbers_are_one(one, other):
+def test_names_equal_ignoring_case_and_numbers_as_text_are_one_client(one, other):
     assert client_of_username(one) == client_of_username(other)
 
 
 @pytest.mark.parametrize("value", [None, "", " \t", True, ["ada"], {"a": 1}])
-def test_what_is_no_username_counts_for_none(value):
+def test_an_invalid_username_has_no_client(value):
     assert client_of_username(value) is None
 
 
@@ -146,7 +144,7 @@ ODD = ["\x00ada", "\ud800", "x" * 1_000_000, "\ufdfa" * 100_000, "{}\r\n", 10**4
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd)[:12])
-def test_an_odd_username_is_no_error_and_is_counted(client, db, set_rates, odd):
+def test_an_odd_username_is_counted_without_error(client, db, set_rates, odd):
     set_rates(login="9/min", login_username="1/h")
 
     assert [at_api(client, odd).status_code for _ in range(2)] == [400, 429]
@@ -158,7 +156,7 @@ def test_an_odd_username_is_no_error_and_is_counted(client, db, set_rates, odd):
 @pytest.mark.parametrize(
     "body", ['{"password": "x"}', "[]", "7", '"ada"', "null", '{"username": ["ada"]}', "", "{"]
 )
-def test_what_names_no_one_counts_for_the_address_alone(client, db, set_rates, body):
+def test_a_body_without_a_username_counts_by_address_only(client, db, set_rates, body):
     set_rates(login="2/min", login_username="1/h")
 
     def post():
@@ -167,7 +165,7 @@ def test_what_names_no_one_counts_for_the_address_alone(client, db, set_rates, b
     assert [post() for _ in range(3)] == [400, 400, 429]
 
 
-def test_a_body_that_no_parser_takes_counts_for_the_address(client, db, set_rates):
+def test_an_unsupported_media_type_counts_by_address(client, db, set_rates):
     set_rates(login="2/min", login_username="1/h")
 
     def post():
@@ -177,7 +175,7 @@ def test_a_body_that_no_parser_takes_counts_for_the_address(client, db, set_rate
 
 
 @pytest.mark.parametrize("encoding", ["multipart/form-data", "application/x-www-form-urlencoded"])
-def test_a_form_at_the_api_is_counted_where_the_service_takes_forms(
+def test_a_form_sent_to_the_api_is_counted_if_the_view_accepts_forms(
     user, set_rates, monkeypatch, encoding
 ):
     monkeypatch.setattr(urls.TokenApiView, "parser_classes", [FormParser, MultiPartParser])
@@ -195,7 +193,7 @@ def test_a_form_at_the_api_is_counted_where_the_service_takes_forms(
     assert at_form(Client(), "ada").status_code == 429
 
 
-def test_another_method_is_no_guess(api, user, set_rates):
+def test_other_methods_are_not_counted(api, user, set_rates):
     set_rates(login="9/min", login_username="1/h")
 
     responses = [api.delete("/api/token/", {"username": "ada"}) for _ in range(2)]
@@ -204,7 +202,7 @@ def test_another_method_is_no_guess(api, user, set_rates):
 
 
 @pytest.mark.parametrize("sign_in", [at_api, at_form])
-def test_no_caller_learns_how_often_others_tried_a_name(client, user, set_rates, sign_in):
+def test_headers_do_not_reveal_attempts_at_a_username(client, user, set_rates, sign_in):
     set_rates(login="9/min", login_username="9/h")
 
     headers = [sign_in(client, "ada").headers for _ in range(2)]

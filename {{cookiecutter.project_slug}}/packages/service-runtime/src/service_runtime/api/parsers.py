@@ -1,27 +1,21 @@
-"""Parses JSON from clients; whatever they send is at worst a 400."""
+"""Parse JSON from clients; invalid input is a 400."""
 
 import json
 import math
-from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any
 
 from rest_framework import parsers
 from rest_framework.exceptions import ParseError
 
 
 class JSONParser(parsers.JSONParser):
-    """Django REST framework's parser, which also refuses endless nesting and infinite numbers."""
+    """Parse JSON like Django REST framework; also reject deep nesting and infinite numbers."""
 
-    def parse(
-        self,
-        stream: IO[Any],
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Return what the stream holds.
+    def parse(self, stream: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the value in the stream.
 
         Raises:
-            rest_framework.exceptions.ParseError: it is not JSON, or no JSON for this service.
+            rest_framework.exceptions.ParseError: the stream has no JSON, or none that is supported.
         """
         try:
             return json.loads(stream.read(), parse_constant=_finite, parse_float=_finite)

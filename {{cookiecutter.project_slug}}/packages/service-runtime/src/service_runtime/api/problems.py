@@ -1,7 +1,7 @@
-"""Errors of the API: JSON, or problem details (RFC 9457) for clients that accept those.
+"""Return errors of the API as JSON, or as problem details (RFC 9457) to clients that accept them.
 
-All paths under the setting API_PREFIX respond like this, whether a REST framework view has failed,
-no view was found or a middleware has rejected the request. Other paths have Django's HTML pages.
+This applies to all paths under API_PREFIX, whether a REST framework view raises the error, no view
+matches or a middleware rejects the request. Other paths have Django's HTML pages.
 """
 
 import logging
@@ -22,33 +22,33 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler as rest_exception_handler
 
 from ..conf import settings
-from ..throttling.headers import violated_policies
+from ..throttling import violated_policies
 from .renderers import use_api_renderer, use_renderer
 
 PROBLEM = "application/problem+json"
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
-# Named in an Accept header, and not with q=0.
+# In an Accept header, but not with q=0.
 _ACCEPTED = re.compile(re.escape(PROBLEM) + r"(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE)
-# What reading a form may raise.
+# The exceptions of reading a form.
 _MALFORMED = (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePostError)
 
-# As PostgreSQL and SQLite say that another row has the value, or that the row referred to is gone.
+# The errors of PostgreSQL and SQLite for a value of another row, or a reference to a deleted row.
 _CONFLICTING = re.compile(r"unique constraint|foreign key", re.IGNORECASE)
 
 logger = logging.getLogger(__name__)
 
 
 class Conflict(exceptions.APIException):
-    """A write that another request has overtaken since its values were validated: a 409."""
+    """A concurrent request has invalidated values after their validation: a 409."""
 
     status_code = status.HTTP_409_CONFLICT
-    default_detail = "The request conflicts with the present state of the resource."
+    default_detail = "The request conflicts with the current state of the resource."
     default_code = "conflict"
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """Return the response to an exception of a REST framework view; None makes it a 500."""
-    if isinstance(exc, UnreadablePostError):  # the client has gone, or its chunks are malformed
+    """Return the response to an exception of a REST framework view; None leads to a 500."""
+    if isinstance(exc, UnreadablePostError):  # the client disconnected or sent malformed chunks
         exc = exceptions.ParseError("The request body is incomplete.")
     if isinstance(exc, IntegrityError) and _CONFLICTING.search(str(exc)):
         exc = Conflict()
@@ -72,18 +72,17 @@ def _wants_problem(request: Any) -> bool:
 
 
 def problem(request: Any, status_code: int, data: Any) -> dict[str, Any]:
-    """Return the problem details of an error, given what REST framework says of it.
+    """Return the problem details for the status and data of an error response.
 
-    Invalid values are in `errors`. The type of a 429 is that of the RateLimit draft, with the names
-    that its policies have in the RateLimit fields.
+    `errors` has the messages for invalid values. A 429 has the type of the RateLimit draft, and the
+    names of the policies in the RateLimit fields.
     """
-    found: dict[str, Any] = {"type": "about:blank", "title": responses.get(status_code, "")}
-    found["status"] = status_code
+    title = responses.get(status_code, "")
+    found: dict[str, Any] = {"type": "about:blank", "title": title, "status": status_code}
     if isinstance(data, dict) and data.keys() == {"detail"}:
-        found["detail"] = data["detail"]
+        found |= data
     else:
-        found["detail"] = exceptions.ValidationError.default_detail
-        found["errors"] = data
+        found |= {"detail": exceptions.ValidationError.default_detail, "errors": data}
     violated = violated_policies(getattr(request, "_request", request))
     if status_code == status.HTTP_429_TOO_MANY_REQUESTS and violated:
         found |= {"type": QUOTA_EXCEEDED, "title": "Quota exceeded", "violated-policies": violated}
@@ -91,12 +90,12 @@ def problem(request: Any, status_code: int, data: Any) -> dict[str, Any]:
 
 
 def is_api(request: HttpRequest) -> bool:
-    """Return whether a request is for a path of the API."""
+    """Return whether the request's path belongs to the API."""
     return request.path_info.startswith(settings.API_PREFIX)
 
 
 def _body(request: HttpRequest, error: exceptions.APIException) -> tuple[bytes, str]:
-    """Return the body and the media type of an error that no view of REST framework has raised."""
+    """Return the body and the media type of an error that no REST framework view raised."""
     data: Any = {"detail": error.detail}
     wants_problem = _wants_problem(request)
     if wants_problem:
@@ -107,7 +106,7 @@ def _body(request: HttpRequest, error: exceptions.APIException) -> tuple[bytes, 
 def _handler(
     error: type[exceptions.APIException], page: Callable[..., HttpResponse]
 ) -> Callable[..., HttpResponse]:
-    """Return a view for Django's errors of one kind, which has a page for paths of no API."""
+    """Return an error view for Django: API paths have the error as JSON, others have the page."""
 
     def handler(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if is_api(request):
@@ -118,7 +117,7 @@ def _handler(
         try:
             return page(request, *args, **kwargs)
         except Exception as exc:
-            # The page reads the form for its CSRF token, and the form may be what is malformed.
+            # The page reads the form for its CSRF token, and the form can be malformed.
             if not isinstance(exc, _MALFORMED):
                 logger.exception("The page for status %d failed", error.status_code)
             return HttpResponse(f"{responses[error.status_code]}\n", status=error.status_code)
@@ -126,22 +125,20 @@ def _handler(
     return handler
 
 
-# django.urls calls these by the names in urls.py, and CSRF_FAILURE_VIEW the last.
+# For handler400 and others in urls.py, and for CSRF_FAILURE_VIEW.
 bad_request = _handler(exceptions.ParseError, defaults.bad_request)
 permission_denied = _handler(exceptions.PermissionDenied, defaults.permission_denied)
 not_found = _handler(exceptions.NotFound, defaults.page_not_found)
 server_error = _handler(exceptions.APIException, defaults.server_error)
 csrf_failure = _handler(exceptions.PermissionDenied, csrf.csrf_failure)
-
-
-_DEBUG_PAGES: dict[int, type[exceptions.APIException]] = {
+_DEBUG_PAGES = {
     error.status_code: error
     for error in (exceptions.ParseError, exceptions.NotFound, exceptions.APIException)
 }
 
 
 class DebugPageMiddleware:
-    """While DEBUG is on, replace Django's debug page for API clients that are no browsers."""
+    """While DEBUG is on, replace Django's debug page by JSON for API clients except browsers."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         if not settings.DEBUG:

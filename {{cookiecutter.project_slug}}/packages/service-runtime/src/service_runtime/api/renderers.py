@@ -1,4 +1,4 @@
-"""Renders errors and metadata in the API's format, whatever the view's own is."""
+"""Render errors and metadata in the API's format, even if a view renders something else."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from rest_framework.settings import api_settings
 
 
 class Metadata(SimpleMetadata):
-    """Django REST framework's response to OPTIONS, which a view that renders HTML can serve too."""
+    """Respond to OPTIONS like Django REST framework, but also for views that render HTML."""
 
     def determine_metadata(self, request: Any, view: Any) -> Any:
         """Return the metadata of a view."""
@@ -17,7 +17,7 @@ class Metadata(SimpleMetadata):
 
 
 def use_api_renderer(request: Any) -> None:
-    """Have the response rendered as the API does, unless the client has chosen such a renderer."""
+    """Render the response in the API's default format, unless the client negotiated another one."""
     renderers: Any = api_settings.DEFAULT_RENDERER_CLASSES
     renderer = getattr(request, "accepted_renderer", None)
     if not isinstance(renderer, (*renderers, BrowsableAPIRenderer)):
@@ -25,5 +25,5 @@ def use_api_renderer(request: Any) -> None:
 
 
 def use_renderer(request: Any, renderer: BaseRenderer) -> None:
-    """Have the response rendered by this renderer."""
+    """Render the response with this renderer."""
     request.accepted_renderer, request.accepted_media_type = renderer, renderer.media_type

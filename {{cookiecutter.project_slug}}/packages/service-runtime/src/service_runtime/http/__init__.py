@@ -1,4 +1,4 @@
-"""Requests and responses: malformed input is a 400, and every response has the security headers."""
+"""Requests and responses: malformed input is a 400; every response has the security headers."""
 
 from .requests import CommonMiddleware, WSGIRequest
 from .security_headers import CSPMiddleware, SecurityHeadersMiddleware

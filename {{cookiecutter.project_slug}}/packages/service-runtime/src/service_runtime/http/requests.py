@@ -1,4 +1,4 @@
-"""Turns what a client can send, and nothing can process, into a 400 instead of a 500."""
+"""Respond to malformed requests with a 400 instead of a 500."""
 
 import codecs
 import traceback
@@ -11,17 +11,17 @@ from django.http import HttpRequest
 from django.middleware import common
 from django.utils.http import parse_header_parameters
 
-# These decode any bytes, at worst to replacement characters. Others raise: rot13, idna, undefined.
+# These decode any bytes, if necessary to replacement characters. Others raise, such as rot13.
 _CHARSETS = {"ascii", "cp1252", "iso8859-1", "utf-8"}
-# Where Django and psycopg convert values for the database.
+# The modules of Django and psycopg that convert values for the database.
 _CONVERTERS = ("django.db.models.fields", "django.db.backends.", "psycopg")
 
 
 class WSGIRequest(wsgi.WSGIRequest):
-    """Django's request, for which a Content-Type that it cannot interpret counts as none.
+    """Django's request, which ignores a Content-Type that Django cannot parse or decode.
 
-    Django parses the header while it creates the request. An exception there is raised outside all
-    middleware, and one about the charset again whenever the form is read, by the error pages too.
+    Django parses the header when it creates the request, where an exception passes all middleware.
+    An exception about the charset is raised whenever the form is read, even by error pages.
     """
 
     def __init__(self, environ: dict[str, Any]) -> None:
@@ -36,25 +36,25 @@ def _can_interpret(content_type: str) -> bool:
     try:
         charset = parse_header_parameters(content_type)[1].get("charset", "utf-8")
         return codecs.lookup(charset).name in _CHARSETS
-    except LookupError:  # a name that nothing knows, which Django ignores
+    except LookupError:  # an unknown name, which Django ignores
         return True
     except ValueError:
         return False
 
 
 class UnstorableValueError(SuspiciousOperation):
-    """A value of the request that the database cannot take: Django responds with a 400."""
+    """The database cannot store a value of the request: a 400."""
 
 
 class CommonMiddleware(common.CommonMiddleware):
-    """Django's middleware, which also recognizes exceptions of views about unstorable values.
+    """Django's middleware, which also turns exceptions about unstorable values into a 400.
 
-    Examples are a NUL in a text, an integer of 20 digits or the year 0, where no form and no
-    serializer has validated them, as in the filters of the admin.
+    Examples are a NUL in a text, an integer of 20 digits or the year 0, if no form or serializer
+    has validated them, as in the filters of the admin.
     """
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
-        """Raise UnstorableValueError if the view has failed for such a value."""
+        """Raise UnstorableValueError if such a value caused the exception of the view."""
         if _is_about_a_value(exception):
             raise UnstorableValueError(str(exception)) from exception
 

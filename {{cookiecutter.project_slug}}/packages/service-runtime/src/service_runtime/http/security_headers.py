@@ -1,4 +1,4 @@
-"""Headers that tell browsers what other sites and scripts may do; none names the server."""
+"""Set the headers that restrict other sites and scripts in browsers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +14,8 @@ from ..conf import settings
 class CSPMiddleware(middleware.CSPMiddleware):
     """django-csp's middleware, which builds the policy of the settings only once.
 
-    Building it took 8 % of the time of a cached response. A response for which a view, a decorator
-    or a nonce changes the policy has its policy built as before.
+    Building it took 8 % of the time of a cached response. If a view, a decorator or a nonce changes
+    the policy of a response, django-csp builds that policy.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -29,7 +29,7 @@ class CSPMiddleware(middleware.CSPMiddleware):
         )
 
     def process_response(self, request: HttpRequest, response: Any) -> Any:
-        """Set the headers that the response does not have yet."""
+        """Set the headers that the response does not have."""
         if (
             self._has_exceptions
             or getattr(request, "_csp_nonce", None) is not None
@@ -38,7 +38,7 @@ class CSPMiddleware(middleware.CSPMiddleware):
             return super().process_response(request, response)
         for name, policy in self._policies:
             response.headers.setdefault(name, policy)
-        # From here on a nonce would come too late, as in django-csp.
+        # As in django-csp, a nonce can no longer be added to the policy.
         request.csp_nonce = _TOO_LATE  # type: ignore[attr-defined]
         return response
 
@@ -47,7 +47,7 @@ _TOO_LATE = middleware.CheckableLazyObject(middleware.CSPMiddleware._csp_nonce_p
 
 
 class SecurityHeadersMiddleware:
-    """Set SECURITY_HEADERS on each response, except those that a view has set itself."""
+    """Set SECURITY_HEADERS on each response, except those that a view sets itself."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""Database sessions for which a malformed key is no session (SESSION_ENGINE)."""
+"""Database sessions that ignore malformed keys (SESSION_ENGINE)."""
 
 import re
 from typing import Any
@@ -10,9 +10,9 @@ _KEY = re.compile("[" + VALID_KEY_CHARS + "]{8,40}")
 
 
 class SessionStore(db.SessionStore):
-    """Django's store, which reads only keys that it can have issued.
+    """Django's store, which ignores keys in a format that it does not issue.
 
-    Any other text in the cookie would reach the database, and PostgreSQL rejects some: a NUL.
+    Otherwise any text in the cookie would reach the database, and PostgreSQL rejects a NUL.
     """
 
     def _validate_session_key(self, key: Any) -> bool:

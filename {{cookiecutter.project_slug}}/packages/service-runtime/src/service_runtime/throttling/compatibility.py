@@ -1,15 +1,16 @@
-"""What a throttle written for Django REST framework defines, and what it finds in its base.
+"""The hooks and attributes of Django REST framework's throttles, for subclasses written for those.
 
-docs/throttling.md has the table of what keeps its meaning and of what is replaced.
+docs/throttling.md lists what is supported and what is replaced.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Set
 from operator import attrgetter
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
+from django.utils.functional import classproperty
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
@@ -17,18 +18,18 @@ from rest_framework.views import APIView
 from ..client_address import client_address
 from ..rates import BLOCK, Rate, Window, check_window, parse_rate, rate_text
 from .decisions import configured_rates
-from .identity import client_of_address, tier_of
+from .identity import client_of, client_of_address, safe_name, tier_of
 
-
-class _ConfiguredRates:
-    """The settings' rates, read at each access."""
-
-    def __get__(self, instance: object, owner: type) -> Mapping[str, str | None]:
-        return configured_rates()
+_HOOKS = ("get_cache_key", "cache_format", "get_ident", "get_rate", "parse_rate")
+_hooks = attrgetter(*_HOOKS)
+_OVERRIDE = (
+    "override allow_request, whose super() call returns whether the request is allowed, or use the"
+    " events and the metric in docs/throttling.md."
+)
 
 
 class _PartOfRate:
-    """A number of the rate, unless an instance has set its own."""
+    """An item of parse_rate's result; an instance can set its own value."""
 
     def __init__(self, index: int) -> None:
         self._index = index
@@ -39,75 +40,73 @@ class _PartOfRate:
         return instance.parse_rate(instance.rate or instance.get_rate())[self._index]
 
 
-class _Replaced:
-    """An attribute that would have no effect here, so that defining or using it is an error."""
+class _Unsupported:
+    """An attribute that would have no effect: defining, reading or setting it is an error."""
 
     def __init__(self, replacement: str) -> None:
         self._replacement = replacement
-        self._name = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
     def __get__(self, instance: object, owner: type) -> Any:
-        raise AttributeError(self.sentence(owner))
+        raise AttributeError(self.message(owner))
 
     def __set__(self, instance: object, value: object) -> None:
-        raise AttributeError(self.sentence(type(instance)))
+        raise AttributeError(self.message(type(instance)))
 
-    def sentence(self, owner: type) -> str:
-        """Return what the attribute of a class does not do, and what does it instead."""
+    def message(self, owner: type) -> str:
+        """Return the error message, which names the replacement."""
         return f"{owner.__name__}.{self._name} has no effect in this throttle: {self._replacement}"
 
 
-_AROUND = (
-    "override allow_request, whose super() call returns whether the request passes, or use the"
-    " events and the metric in docs/throttling.md."
-)
-
-
-_hooks = attrgetter("get_cache_key", "cache_format", "get_ident", "get_rate", "parse_rate")
-
-
 class FrameworkThrottle(BaseThrottle):
-    """The part of a throttle that Django REST framework's classes have too.
+    """The hooks of a throttle that Django REST framework's classes have too.
 
     Attributes:
-        rate: a rate of the class' own, instead of the scope's.
-        cache_format: the text that get_cache_key returns of a scope and a client.
-        THROTTLE_RATES: the rates of scopes, for a class that does not use the settings'.
-        num_requests: the rate's number of requests, which an instance can set.
-        duration: the rate's number of seconds, which an instance can set.
+        scope: the scope, whose rate THROTTLE_<SCOPE> sets; the default is the class' name.
+        rate: a rate of the class, instead of the scope's rate.
+        cache_format: the format of get_cache_key's value, with a scope and an ident.
+        THROTTLE_RATES: the rates of the scopes; the default is those of the settings.
+        num_requests: the number of requests in the rate; an instance can set it.
+        duration: the number of seconds in the rate; an instance can set it.
     """
 
     scope: str | None = None
     rate: str | None = None
     cache_format = "throttle_%(scope)s_%(ident)s"
-    THROTTLE_RATES: Any = _ConfiguredRates()
+    THROTTLE_RATES: Any = classproperty(lambda cls: configured_rates())
     num_requests: Any = _PartOfRate(0)
     duration: Any = _PartOfRate(1)
+    _tier: str | None = None
 
-    throttle_success = _Replaced(_AROUND)
-    throttle_failure = _Replaced(_AROUND)
-    cache = _Replaced("requests are counted in the Redis of THROTTLING_REDIS_URL.")
-    timer = _Replaced("requests are counted by Redis' clock; tests give LocalLimiter a clock.")
-    history = _Replaced("no list of requests exists; wait() and `manage.py throttles` have sums.")
+    throttle_success = _Unsupported(_OVERRIDE)
+    throttle_failure = _Unsupported(_OVERRIDE)
+    cache = _Unsupported("requests are counted in the Redis of THROTTLING_REDIS_URL.")
+    timer = _Unsupported("requests are counted by Redis' clock; tests give LocalLimiter a clock.")
+    history = _Unsupported("requests are not listed; wait() and `manage.py throttles` have totals.")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name, attribute in vars(FrameworkThrottle).items():
-            # Another one is the class' own, or that of a mixin.
-            if isinstance(attribute, _Replaced) and inspect.getattr_static(cls, name) != attribute:
-                raise TypeError(attribute.sentence(cls))
+            # A different attribute is defined by the class or a mixin.
+            if (
+                isinstance(attribute, _Unsupported)
+                and inspect.getattr_static(cls, name) != attribute
+            ):
+                raise TypeError(attribute.message(cls))
 
     def get_client(self, request: Request, view: APIView) -> str | None:
-        """Return whom the request is counted for, or None if it is not counted here."""
-        raise NotImplementedError
+        """Return the client that the request is counted for, or None if it is not counted."""
+        user = request.user
+        if not (user and user.is_authenticated) and "get_ident" in self.overridden():
+            return f"ident:{safe_name(str(self.get_ident(request)))}"
+        return client_of(django_request(request), user)
 
     def get_cache_key(self, request: Request, view: APIView) -> str | None:
-        """Return a text that stands for the client, or None if the request is not counted here.
+        """Return a text that identifies the client, or None if the request is not counted.
 
-        A subclass that overrides this, or `cache_format`, counts by it, not by `get_client`.
+        A subclass that overrides this or `cache_format` counts by it instead of `get_client`.
         """
         if self.get_client(request, view) is None:
             return None
@@ -116,7 +115,7 @@ class FrameworkThrottle(BaseThrottle):
         return self.cache_format % {"scope": self.scope, "ident": ident}
 
     def get_ident(self, request: Request | HttpRequest) -> str | None:  # type: ignore[override]
-        """Return the address of the client, by NUM_PROXIES; None for a peer without one."""
+        """Return the client's address by NUM_PROXIES; None for a peer without an address."""
         address = client_address(django_request(request))
         return client_of_address(address).removeprefix("ip:") if address else None
 
@@ -124,84 +123,70 @@ class FrameworkThrottle(BaseThrottle):
         """Return the rate of the scope.
 
         Raises:
-            ImproperlyConfigured: the throttle has no scope, or the scope no rate.
+            ImproperlyConfigured: the throttle has no scope, or the scope has no rate.
         """
         if not self.scope:
             raise ImproperlyConfigured(f"{type(self).__name__} has neither a scope nor a rate.")
-        return self._configured(self.scope)
+        text = rate_text(self.THROTTLE_RATES, self.scope, self._tier)
+        if text is None:
+            raise ImproperlyConfigured(f"The throttle scope {self.scope!r} has no rate.")
+        return text
 
     def parse_rate(self, rate: str | None) -> tuple[int | None, int | None]:
-        """Return the requests and the seconds of a rate of one window; None, None for no limit.
+        """Return the requests and the seconds of a rate with one window; None, None for no limit.
 
         Raises:
-            ValueError: it is not a rate, or has several windows.
+            ValueError: the rate is malformed or has several windows.
         """
         windows = parse_rate(rate or "off").windows
         if len(windows) > 1:
-            raise ValueError(f"{rate!r} must have one window here, since parse_rate returns one.")
+            raise ValueError(f"{rate!r} must have one window here: parse_rate can return only one.")
         return windows[0] if windows else (None, None)
 
     @classmethod
     def has_own_rate(cls) -> bool:
-        """Return whether the class brings its rate along, instead of the settings' one."""
-        is_configured = cls.THROTTLE_RATES is configured_rates() and cls.inherits("get_rate")
-        return bool(cls.rate) or not is_configured
+        """Return whether the class defines its rate, instead of the settings."""
+        uses_settings = cls.THROTTLE_RATES is configured_rates()
+        return bool(cls.rate) or not uses_settings or "get_rate" in cls._overridden_hooks()
 
-    def own_rate(self, scope: str, request: Request | None = None) -> Rate | None:
-        """Return the class' or instance's rate in a scope; None where the settings' counts.
+    def own_rate(self, overridden: Set[str], request: Request | None = None) -> Rate | None:
+        """Return the rate that the class or instance defines; None if the settings define it.
 
         Raises:
             ImproperlyConfigured: the scope has no rate.
-            ValueError: the rate is not one.
+            ValueError: the rate is malformed.
         """
-        number, seconds = (vars(self).get(name) for name in ("num_requests", "duration"))
-        is_parsed = number is not None or seconds is not None or self.overrides("parse_rate")
-        if self.rate:
-            text: str | None = self.rate
-        elif self.overrides("get_rate"):
-            text = self.get_rate()
-        elif is_parsed or self.THROTTLE_RATES is not configured_rates():
-            tier = tier_of(django_request(request)) if request is not None else None
-            text = self._configured(scope, tier)
-        else:
+        is_parsed = not overridden.isdisjoint(("parse_rate", "num_requests", "duration"))
+        uses_settings = self.THROTTLE_RATES is configured_rates()
+        if uses_settings and not (is_parsed or self.rate or "get_rate" in overridden):
             return None
-        if not is_parsed:
-            return parse_rate(text or "off")
-        parsed = self.parse_rate(text) if number is None or seconds is None else (None, None)
-        return _rate_of_parts(
-            parsed[0] if number is None else number, parsed[1] if seconds is None else seconds
-        )
+        if request is not None:
+            self._tier = tier_of(django_request(request))
+        if is_parsed:
+            return _rate_of(self.num_requests, self.duration)
+        return parse_rate(self.rate or self.get_rate() or "off")
 
-    def _configured(self, scope: str, tier: str | None = None) -> str:
-        text = rate_text(self.THROTTLE_RATES, scope, tier)
-        if text is None:
-            raise ImproperlyConfigured(f"The throttle scope {scope!r} has no rate.")
-        return text
-
-    def overrides(self, name: str) -> bool:
-        """Return whether a subclass or the instance has its own attribute of that name."""
-        return name in vars(self) or getattr(type(self), name) is not getattr(
-            FrameworkThrottle, name
-        )
-
-    def is_plain(self) -> bool:
-        """Return whether neither a class nor the instance overrides anything: the quick check."""
-        return not vars(self) and not self.rate and _hooks(type(self)) == _PLAIN_HOOKS
+    def overridden(self) -> Set[str]:
+        """Return the names of the hooks that the class or the instance overrides."""
+        return vars(self).keys() | self._overridden_hooks()
 
     @classmethod
-    def inherits(cls, name: str) -> bool:
-        """Return whether the class has an attribute from here."""
-        return getattr(cls, name) is getattr(FrameworkThrottle, name)
+    def _overridden_hooks(cls) -> Set[str]:
+        hooks = _hooks(cls)
+        if hooks == _DEFAULT_HOOKS:  # the common case, which is quick
+            return set()
+        each = zip(_HOOKS, hooks, _DEFAULT_HOOKS, strict=True)
+        return {name for name, hook, default in each if hook is not default}
 
 
-_PLAIN_HOOKS = _hooks(FrameworkThrottle)
+_DEFAULT_HOOKS = _hooks(FrameworkThrottle)
 
 
-def _rate_of_parts(number: Any, seconds: Any) -> Rate:
-    """Return the rate that an override of parse_rate means.
+def _rate_of(number: Any, seconds: Any) -> Rate:
+    """Return the rate that an override of parse_rate or an instance defines.
 
     Raises:
-        ValueError: it is no rate of whole requests in whole seconds.
+        ValueError: the rate does not allow whole requests in whole seconds.
     """
     if number is None:
         return Rate(())
@@ -213,5 +198,5 @@ def _rate_of_parts(number: Any, seconds: Any) -> Rate:
 
 
 def django_request(request: Request | HttpRequest) -> HttpRequest:
-    """Return the request that Django REST framework's request wraps, or Django's own itself."""
+    """Return the Django request that a REST framework request wraps, or a Django request itself."""
     return getattr(request, "_request", request)

@@ -1,7 +1,7 @@
-"""Tells clients what is left: the RateLimit fields on answers, and 429 for plain Django views."""
+"""Report limits to clients: the RateLimit fields, and a 429 for plain Django views."""
 
 import math
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from functools import wraps
 from typing import Any
 
@@ -10,15 +10,18 @@ from django.http import HttpRequest, HttpResponse
 from ..conf import settings
 from .decisions import Policy, Scope, ThrottlingUnavailableError, decide
 from .identity import client_of
-from .throttles import remember
+from .throttles import Throttling
+
+View = Callable[..., HttpResponse]
+Clients = Mapping[str, Callable[[HttpRequest], str | None]]
 
 
 class ThrottlingMiddleware:
-    """Writes RateLimit and RateLimit-Policy, or X-RateLimit-*, on answers that were throttled.
+    """Set RateLimit and RateLimit-Policy, or X-RateLimit-*, on responses that were throttled.
 
-    See https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/. A policy is named
-    for its scope; `t` is the number of seconds until more than `r` remains. A scope that is blocked
-    has a quota of 0, and neither a window nor a time.
+    See https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/. A policy has the
+    name of its scope; `t` is the number of seconds until more than `r` requests remain. A blocked
+    scope has a quota of 0, and neither a window nor a time.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -29,37 +32,38 @@ class ThrottlingMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         named = _reported(request)
-        enforced = [policy for _, policy in named]
-        if enforced and self._draft:
+        if named and self._draft:
             response["RateLimit-Policy"] = ", ".join(
-                f'"{name}";q={policy.window.limit}'
-                + (f";w={policy.window.period}" if policy.window.period else "")
+                f'"{name}";q={policy.limit.limit}'
+                + (f";w={policy.limit.period}" if policy.limit.period else "")
                 for name, policy in named
             )
             response["RateLimit"] = ", ".join(
                 f'"{name}";r={policy.outcome.remaining}'
-                + (f";t={_until_more(policy)}" if policy.window.period else "")
+                + (f";t={_until_more(policy)}" if policy.limit.period else "")
                 for name, policy in named
             )
-        if enforced and self._legacy:
+        if named and self._legacy:
+            enforced = [policy for _, policy in named]
             tightest = min(enforced, key=lambda p: (p.outcome.remaining, -_until_more(p)))
-            response["X-RateLimit-Limit"] = str(tightest.window.limit)
+            response["X-RateLimit-Limit"] = str(tightest.limit.limit)
             response["X-RateLimit-Remaining"] = str(tightest.outcome.remaining)
-            if tightest.window.period:
+            if tightest.limit.period:
                 response["X-RateLimit-Reset"] = str(_until_more(tightest))
         return response
 
 
 def _reported(request: HttpRequest) -> list[tuple[str, Policy]]:
-    """Return the policies that a caller is told of, each with its name.
+    """Return the policies to report, each with its name.
 
-    That is its scope's, with the period where a scope has several.
+    The name is the scope's, with the period if the scope has several windows.
     """
-    policies = getattr(request, "throttling_policies", [])
-    enforced = [each for each in policies if not (each.shadow or each.scope.hidden)]
+    state = getattr(request, "throttling", None)
+    policies = state.policies if state else []
+    enforced = [policy for policy in policies if not (policy.limit.shadow or policy.scope.hidden)]
     scopes = [policy.scope.name for policy in enforced]
     return [
-        (name if scopes.count(name) == 1 else f"{name}-{policy.window.period}s", policy)
+        (name if scopes.count(name) == 1 else f"{name}-{policy.limit.period}s", policy)
         for name, policy in zip(scopes, enforced, strict=True)
     ]
 
@@ -74,55 +78,57 @@ def _until_more(policy: Policy) -> int:
 
 
 def throttled(
-    *scopes: str,
-    methods: Container[str | None] = ("POST",),
-    clients: Mapping[str, Callable[[HttpRequest], str | None]] | None = None,
-) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
-    """Throttle a plain Django view, such as the admin's login form, in the scopes.
+    *scopes: str, methods: Container[str | None] = ("POST",), clients: Clients | None = None
+) -> Callable[[View], View]:
+    """Throttle a plain Django view, such as the admin's login form.
 
     Args:
         scopes: the names of the scopes.
         methods: the request methods that count; HEAD counts as GET.
-        clients: functions by the names of more scopes. Each returns whom a request is counted for
-            there, or None if it is not. The RateLimit fields leave these scopes out, since what
-            others have used is none of the caller's business.
+        clients: further scopes by name, each with a function that returns the client a request is
+            counted for there, or None if it is not counted. The RateLimit fields omit these scopes:
+            they would tell a caller what others have used.
     """
-    by_client = dict(clients or {})
+    clients = clients or {}
 
-    def scopes_for(request: HttpRequest) -> Iterator[Scope]:
-        client = client_of(request, getattr(request, "user", None))
-        yield from (Scope(name, client) for name in scopes)
-        for name, get_client in by_client.items():
-            if (other := get_client(request)) is not None:
-                yield Scope(name, other, hidden=True)
-
-    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    def decorate(view: View) -> View:
         @wraps(view)
         def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if ("GET" if request.method == "HEAD" else request.method) in methods:
-                try:
-                    decision = decide(request, scopes_for(request))
-                except ThrottlingUnavailableError as error:
-                    return _refusal(503, error.default_detail, error.wait)
-                remember(request, decision)
-                if not decision:
-                    wait = max(policy.outcome.wait for policy in decision.denied)
-                    return _refusal(429, "Request was throttled.", wait)
+                denial = _denial(request, _scopes(request, scopes, clients))
+                if denial is not None:
+                    return denial
             return view(request, *args, **kwargs)
 
-        # Together with those of a decorator below this one, for the checks.
-        below = getattr(view, "throttle_scopes", ())
-        wrapper.throttle_scopes = (*below, *scopes, *by_client)  # type: ignore[attr-defined]
+        # For the checks, with the scopes of another decorator around the same view.
+        inner = getattr(view, "throttle_scopes", ())
+        wrapper.throttle_scopes = (*inner, *scopes, *clients)  # type: ignore[attr-defined]
         return wrapper
 
     return decorate
 
 
-def _refusal(status: int, text: str, wait: float) -> HttpResponse:
-    """Return a plain refusal; a wait of 0 is none that would help."""
-    response = HttpResponse(f"{text}\n", status=status, content_type="text/plain; charset=utf-8")
+def _scopes(request: HttpRequest, scopes: Iterable[str], clients: Clients) -> Iterator[Scope]:
+    client = client_of(request, getattr(request, "user", None))
+    yield from (Scope(name, client) for name in scopes)
+    for name, get_client in clients.items():
+        if (other := get_client(request)) is not None:
+            yield Scope(name, other, hidden=True)
+
+
+def _denial(request: HttpRequest, scopes: Iterable[Scope]) -> HttpResponse | None:
+    """Count a request and return the response that denies it, or None if it is allowed."""
+    try:
+        decision = decide(request, scopes)
+    except ThrottlingUnavailableError as error:
+        return _response(503, error.default_detail, error.wait)
+    request.throttling = Throttling(policies=decision.policies)  # type: ignore[attr-defined]
+    return None if decision else _response(429, "Request was throttled.", decision.wait)
+
+
+def _response(status: int, text: str, wait: float) -> HttpResponse:
     if wait:
-        seconds = str(math.ceil(wait))
-        response.content = f"{text} Try again in {seconds} seconds.\n"
-        response["Retry-After"] = seconds
-    return response
+        text += f" Try again in {math.ceil(wait)} seconds."
+    headers = {"Retry-After": str(math.ceil(wait))} if wait else {}
+    content_type = "text/plain; charset=utf-8"
+    return HttpResponse(f"{text}\n", content_type=content_type, status=status, headers=headers)

@@ -1,9 +1,8 @@
-"""Who a request is counted for."""
+"""Identify the client that a request is counted for."""
 
 import hashlib
 import ipaddress
-from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -21,7 +20,7 @@ MAX_NAME = 128
 def client_of_address(address: Address | None) -> str:
     """Return the client of an address: `ip:203.0.113.7`, or the /64 of `ip:2001:db8::/64`.
 
-    Whoever has one address of an IPv6 /64 has all of them.
+    A host with one address of an IPv6 /64 can use all of them.
     """
     if address is None:
         return UNKNOWN
@@ -31,23 +30,21 @@ def client_of_address(address: Address | None) -> str:
 
 
 def client_of(request: HttpRequest, user: Any) -> str:
-    """Return whom a request is counted for.
+    """Return the client that a request is counted for.
 
-    The hook THROTTLING_GET_CLIENT of the settings decides; where it returns None, it is the user
-    (`user:7`), or the address of a client that is not signed in. The prefixes keep the name
-    spaces apart.
+    The hook THROTTLING_GET_CLIENT takes precedence. If it is not set or returns None, the client is
+    the user (`user:7`), or the address of an anonymous client. The prefixes prevent collisions.
     """
-    if hook := _hook("THROTTLING_GET_CLIENT"):
-        client = hook(request)
-        if client is not None:
-            return safe_name(str(client))
+    client = _call(settings.THROTTLING_GET_CLIENT, request)
+    if client is not None:
+        return safe_name(str(client))
     if user is not None and user.is_authenticated:
         return f"user:{user.pk}"
     return client_of_address(client_address(request))
 
 
 def safe_name(text: str) -> str:
-    """Return text for use in a Redis key: quoted, and as its hash where that is long.
+    """Return text for use in a Redis key: quoted, and hashed if it is long.
 
     Different texts have different names, since quoting leaves no `#`.
     """
@@ -58,29 +55,21 @@ def safe_name(text: str) -> str:
 
 
 def tier_of(request: HttpRequest) -> str | None:
-    """Return the tier of the caller, whose THROTTLE_<SCOPE>__<TIER> counts, or None."""
-    hook = _hook("THROTTLING_GET_TIER")
-    return hook(request) if hook else None
+    """Return the caller's tier by the hook THROTTLING_GET_TIER, or None."""
+    return _call(settings.THROTTLING_GET_TIER, request)
 
 
 def is_exempt(request: HttpRequest) -> bool:
-    """Tell whether the client's address is in THROTTLING_EXEMPT_NETWORKS."""
+    """Return whether the client's address is in THROTTLING_EXEMPT_NETWORKS."""
     networks = settings.THROTTLING_EXEMPT_NETWORKS
     if not networks:
         return False
     is_forwarded = settings.NUM_PROXIES and "HTTP_X_FORWARDED_FOR" in request.META
     if is_forwarded and not forwarded_address(request.META):
-        return False  # the peer is a proxy that cannot say for whom it asks
+        return False  # the peer is a proxy that did not report its client
     address = client_address(request)
     return address is not None and any(address in network for network in networks)
 
 
-def _hook(setting: str) -> Callable[[HttpRequest], str | None] | None:
-    path = getattr(settings, setting, None)
-    return _import(path) if path else None
-
-
-@cache
-def _import(path: str) -> Callable[[HttpRequest], str | None]:
-    hook: Callable[[HttpRequest], str | None] = import_string(path)
-    return hook
+def _call(hook: str | None, request: HttpRequest) -> str | None:
+    return import_string(hook)(request) if hook else None

@@ -1,13 +1,13 @@
-"""Limiters: they count requests in rolling windows, in Redis or in this process.
+"""Count requests in rolling windows, in Redis or in this process.
 
-Both keep for each window a ring of 21 counters, each for a bucket of a twentieth of the window's
-period. Everything that was let in within the period before a request lies in those buckets, the
-oldest counted whole. Hence no window of that length, wherever it begins, ever holds more than the
-limit, at a constant price in memory; a slot returns up to 5 % of the period late.
+Both limiters store a ring of 21 counters per window. Each counter covers a twentieth of the period.
+Requests admitted within the period before a request are all in the ring, and the oldest counter
+counts in full. Hence no window of that length ever holds more than the limit, and memory per window
+is constant. The cost: a slot returns up to 5 % of the period late.
 
-A clock that goes forward frees what that time would have freed. One that goes back by up to a
-period stands still until it has caught up; by more, the past keeps its distance to the present.
-Neither lets anyone in beyond the limit, nor shuts anyone out for longer than a period more.
+If the clock jumps forward, slots return as if that time had passed. If it goes back by up to a
+period, the ring stands still until the clock has caught up. If it goes back further, the counters
+keep their age. Neither admits more than the limit, nor denies for more than one extra period.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ RING_SCRIPT = Path(__file__).with_name("ring.lua").read_text(encoding="utf-8")
 
 
 class Limit(NamedTuple):
-    """One window that a request must fit into.
+    """One window that a request must fit.
 
     Attributes:
-        key: where it is counted.
-        limit: requests, or the sum of their costs, that the window holds.
+        key: the key of the window's counters.
+        limit: the requests, or the sum of their costs, that the window holds.
         period: the window's length in seconds.
-        shadow: 0, or a number that windows of the same shadow rate share: they never refuse.
+        shadow: 0, or a number shared by the windows of one shadow rate, which never denies.
     """
 
     key: str
@@ -43,13 +43,13 @@ class Limit(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a request in one window.
+    """The outcome of a request in one window.
 
     Attributes:
-        fits: whether it fitted; it was counted if it fitted into all windows.
-        remaining: what the window holds now.
-        wait: seconds until the same request would fit, 0 if it did.
-        more: seconds until more remains, 0 if nothing is used.
+        fits: whether it fits; it is counted if it fits all windows.
+        remaining: the capacity left in the window.
+        wait: the seconds until the same request would fit, 0 if it does.
+        more: the seconds until more capacity is left, 0 if nothing is used.
     """
 
     fits: bool
@@ -59,15 +59,15 @@ class Outcome(NamedTuple):
 
 
 class Limiter(Protocol):
-    """Counts requests in windows."""
+    """Count requests in windows."""
 
     def take(self, limits: Sequence[Limit], cost: int = 1) -> list[Outcome]:
-        """Count a request in all of the windows, or in none unless it fits into each.
+        """Count a request in all of the windows if it fits each of them, else in none.
 
         Args:
-            limits: the windows, each with a key of its own.
-            cost: what the request counts for. 0 counts nothing and only looks. More than a limit
-                needs, and fills, the whole window.
+            limits: the windows.
+            cost: what the request counts for. 0 counts nothing. A cost above a window's limit needs
+                and fills the whole window.
 
         Returns:
             an outcome for each window.
@@ -75,15 +75,15 @@ class Limiter(Protocol):
         ...
 
     def reset(self, keys: Sequence[str]) -> int:
-        """Forget what was counted under the keys; return how many there were."""
+        """Delete the counters of the keys and return how many existed."""
         ...
 
 
 class RedisLimiter:
-    """Counts in Redis, for any number of processes: one script call for a request, by Redis' clock.
+    """Count in Redis, for any number of processes: one script call per request, by Redis' clock.
 
     Raises:
-        redis.RedisError: from every method, when Redis does not answer or refuses.
+        redis.RedisError: from every method, if Redis is unavailable or rejects the call.
     """
 
     def __init__(self, client: redis.Redis, script: str = RING_SCRIPT) -> None:
@@ -100,22 +100,22 @@ class RedisLimiter:
             arguments += limit[1:]
         execute = self._clients.get().execute_command
         try:
-            answer = execute("EVALSHA", self._sha, len(limits), *arguments)
-        except redis.exceptions.NoScriptError:  # a new Redis, or one that forgot its scripts
-            answer = execute("EVAL", self._script, len(limits), *arguments)
+            reply = execute("EVALSHA", self._sha, len(limits), *arguments)
+        except redis.exceptions.NoScriptError:  # Redis has restarted or flushed its scripts
+            reply = execute("EVAL", self._script, len(limits), *arguments)
         return [
             Outcome(bool(fits), remaining, wait / 1e6, more / 1e6)
-            for fits, remaining, wait, more in zip(*[iter(answer)] * 4, strict=True)
+            for fits, remaining, wait, more in zip(*[iter(reply)] * 4, strict=True)
         ]
 
     def reset(self, keys: Sequence[str]) -> int:
         """See `Limiter.reset`."""
-        removed: Any = self._client.delete(*keys)
-        return int(removed)
+        deleted: Any = self._client.delete(*keys)
+        return int(deleted)
 
 
 class _Ring:
-    """The counters of one window, the newest first; `ring.lua` says how they are used."""
+    """The counters of one window, the newest first; the arithmetic is that of `ring.lua`."""
 
     __slots__ = ("bucket", "counts", "width")
 
@@ -125,48 +125,45 @@ class _Ring:
         self.counts = [0] * (BUCKETS + 1)
 
     def advance(self, now: int) -> None:
-        """Let the bucket of the present be the newest."""
+        """Make the current bucket the newest one."""
         bucket = now // self.width
         age = bucket - self.bucket
         if -BUCKETS <= age < 0:
             return
-        age = max(0, min(age, BUCKETS + 1))
         self.bucket = bucket
-        self.counts = ([0] * age + self.counts)[: BUCKETS + 1]
+        self.counts = ([0] * min(age, BUCKETS + 1) + self.counts)[: BUCKETS + 1]
 
-    def leaves(self, age: int) -> int:
-        """Return when a bucket's requests cease to count, in microseconds of the clock."""
+    def end(self, age: int) -> int:
+        """Return when the bucket of that age stops counting, in microseconds of the clock."""
         return (self.bucket - age + BUCKETS + 1) * self.width
 
-    def wait(self, limit: Limit, price: int, now: int) -> int:
-        """Return the microseconds until a request of this price would fit, 0 if it does."""
-        left, wait = sum(self.counts), 0
+    def wait(self, limit: int, charge: int, now: int) -> int:
+        """Return the microseconds until a request with this charge fits, 0 if it does now."""
+        used, wait = sum(self.counts), 0
         for age in range(BUCKETS, -1, -1):
-            if left + price <= limit.limit:
+            if used + charge <= limit:
                 break
-            left -= self.counts[age]
-            wait = self.leaves(age) - now
+            used -= self.counts[age]
+            wait = self.end(age) - now
         return wait
 
-    def more(self, now: int) -> int:
-        """Return the microseconds until something ceases to count, 0 if nothing does."""
+    def outcome(self, limit: int, wait: int, now: int) -> Outcome:
+        """Return the outcome of a request that fits after a wait in microseconds."""
         ages = [age for age, count in enumerate(self.counts) if count]
-        return self.leaves(ages[-1]) - now if ages else 0
+        more = self.end(ages[-1]) - now if ages else 0
+        return Outcome(not wait, max(0, limit - sum(self.counts)), wait / 1e6, more / 1e6)
 
 
 class LocalLimiter:
-    """Counts in this process alone, for use without Redis. Threads may share it.
+    """Count in this process, for use without Redis. Threads can share it.
 
     Args:
-        clock: microseconds, as `time.time_ns() // 1000`.
-        max_keys: windows to remember; beyond them, the ones that were used least recently are
-            forgotten.
+        clock: returns microseconds, as `time.time_ns() // 1000`.
+        max_keys: the number of windows to store; the least recently used are evicted first.
     """
 
     def __init__(
-        self,
-        clock: Callable[[], int] = lambda: time.time_ns() // 1000,
-        max_keys: int = 50_000,
+        self, clock: Callable[[], int] = lambda: time.time_ns() // 1000, max_keys: int = 50_000
     ) -> None:
         self._clock = clock
         self._max_keys = max_keys
@@ -177,28 +174,20 @@ class LocalLimiter:
         """See `Limiter.take`."""
         with self._lock:
             now = self._clock()
-            rings = {limit.key: self._ring(limit, now) for limit in limits}
-            waits = [rings[limit.key].wait(limit, min(cost, limit.limit), now) for limit in limits]
-            refused = {limit.shadow for limit, wait in zip(limits, waits, strict=True) if wait}
-            if cost and 0 not in refused:
-                # Two limits of one key are two opinions of one window, which counts once.
-                prices = {
-                    limit.key: min(cost, limit.limit)
-                    for limit in limits
-                    if limit.shadow not in refused
-                }
-                for key, price in prices.items():
-                    rings[key].counts[0] += price
-                    self._rings[key] = rings[key]
-                self._forget(now)
+            rings = [self._ring(limit, now) for limit in limits]
+            pairs = list(zip(limits, rings, strict=True))
+            waits = [ring.wait(limit.limit, min(cost, limit.limit), now) for limit, ring in pairs]
+            denied = {limit.shadow for limit, wait in zip(limits, waits, strict=True) if wait}
+            if 0 not in denied:
+                counted = [pair for pair in pairs if pair[0].shadow not in denied]
+                # Limits with the same key share a ring, which counts the request once.
+                charges = {ring: min(cost, limit.limit) for limit, ring in counted}
+                for ring, charge in charges.items():
+                    ring.counts[0] += charge
+            self._evict(now)
             return [
-                Outcome(
-                    not wait,
-                    max(0, limit.limit - sum(rings[limit.key].counts)),
-                    wait / 1e6,
-                    rings[limit.key].more(now) / 1e6,
-                )
-                for limit, wait in zip(limits, waits, strict=True)
+                ring.outcome(limit.limit, wait, now)
+                for (limit, ring), wait in zip(pairs, waits, strict=True)
             ]
 
     def reset(self, keys: Sequence[str]) -> int:
@@ -207,18 +196,15 @@ class LocalLimiter:
             return sum(self._rings.pop(key, None) is not None for key in keys)
 
     def _ring(self, limit: Limit, now: int) -> _Ring:
-        ring = self._rings.get(limit.key)
-        if ring is None:
-            ring = _Ring(limit.period)
-        else:
-            self._rings.move_to_end(limit.key)
+        ring = self._rings.setdefault(limit.key, _Ring(limit.period))
+        self._rings.move_to_end(limit.key)
         ring.advance(now)
         return ring
 
-    def _forget(self, now: int) -> None:
-        """Drop what has ended among the least recently used, and what is too much."""
+    def _evict(self, now: int) -> None:
+        """Evict expired windows that are least recently used, and those beyond max_keys."""
         while self._rings:
             oldest = next(iter(self._rings))
-            if len(self._rings) <= self._max_keys and self._rings[oldest].leaves(0) > now:
+            if len(self._rings) <= self._max_keys and self._rings[oldest].end(0) > now:
                 return
             del self._rings[oldest]

@@ -1,6 +1,6 @@
-"""What operators ask of the throttles: who is limited where, what a client has left, and resets.
+"""Functions for operators: list scopes, show a client's usage, and reset it.
 
-`manage.py throttles` prints what these functions return.
+`manage.py throttles` prints their results.
 """
 
 from typing import NamedTuple
@@ -17,12 +17,12 @@ from .limiter import Limit, Outcome
 from .usernames import client_of_username
 from .views import throttled_views
 
-# Those of throttles that override get_cache_key or get_ident, and of usernames.
-_KINDS = {"key", "ident", "username"}
+# The prefixes of clients by get_cache_key, get_ident and username.
+_PREFIXES = {"key", "ident", "username"}
 
 
 class ScopeInfo(NamedTuple):
-    """A scope: its rate, where that came from, and the views under it."""
+    """A scope with its rate, the source of the rate, and the views that it throttles."""
 
     name: str
     rate: str
@@ -31,7 +31,7 @@ class ScopeInfo(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What a client has left in one window of a scope."""
+    """The usage of a client in one window of a scope."""
 
     scope: str
     window: Window
@@ -39,31 +39,27 @@ class Usage(NamedTuple):
 
 
 def list_scopes() -> list[ScopeInfo]:
-    """Return all scopes by name, those of tiers after the scope that they vary."""
-    views: dict[str, list[str]] = {}
-    for found in throttled_views():
-        for scope in [] if found.has_own_rate else found.scopes:
-            views.setdefault(scope, []).append(f"{found.view} /{found.route}")
-    rates = configured_rates()
+    """Return all scopes by name; the scopes of tiers follow their base scope."""
+    views = [view for view in throttled_views() if not view.has_own_rate]
     return [
         ScopeInfo(
             scope,
             text or "off",
             variable(scope) if variable(scope) in settings.THROTTLE_VARIABLES else "settings",
-            views.get(scope, []),
+            [view.name for view in views if scope in view.scopes],
         )
-        for scope, text in sorted(rates.items())
+        for scope, text in sorted(configured_rates().items())
     ]
 
 
 def parse_client(text: str) -> str:
-    """Return a client as the throttles name it.
+    """Return a client in the form that the throttles use.
 
-    `ip:ADDRESS`, `user:ID`, `username:NAME` for sign-ins, or as events name it: `key:…`, `ident:…`,
-    `username:#…`, and what your hook returns.
+    Accepts `ip:ADDRESS`, `user:ID`, `username:NAME` (for sign-ins), the clients in events (`key:…`,
+    `ident:…`, `username:#…`), and what the hook THROTTLING_GET_CLIENT returns.
 
     Raises:
-        ValueError: a sentence that names the text and the rule.
+        ValueError: the text is not a client; the message says why.
     """
     kind, _, name = text.partition(":")
     if kind == "ip":
@@ -73,67 +69,57 @@ def parse_client(text: str) -> str:
         return client_of_address(address)
     if kind == "user":
         try:
-            user = get_user_model()._default_manager.get(pk=name)
+            return f"user:{get_user_model()._default_manager.get(pk=name).pk}"
         except (ValueError, ValidationError, ObjectDoesNotExist):
             raise ValueError(f"No user has the id {name!r}.") from None
-        return f"user:{user.pk}"
     if kind == "username" and not name.startswith("#"):
         if client := client_of_username(name):
             return client
-    elif name and (kind in _KINDS or settings.THROTTLING_GET_CLIENT):
+    elif name and (kind in _PREFIXES or settings.THROTTLING_GET_CLIENT):
         return text
     raise ValueError(f"{text!r} is not a client such as ip:203.0.113.7, user:7 or username:ada.")
 
 
 def usage(client: str, scope: str | None = None, tier: str | None = None) -> list[Usage]:
-    """Return what a client has left in a scope, or in all of them; nothing is counted.
+    """Return the usage of a client in a scope, or in all scopes; count nothing.
 
     Raises:
-        ValueError: there is no such scope.
-        redis.RedisError: Redis does not answer.
+        ValueError: the scope does not exist.
+        redis.RedisError: Redis is unavailable.
     """
-    windows = [(name, window) for name in _names(scope) for window in _rate(name, tier).windows]
-    limits = [
-        Limit(key_of(name, client, window.period), *window)
-        for name, window in windows
-        if window != BLOCK
-    ]
-    outcomes = iter(limiter().take(limits, cost=0) if limits else [])
     return [
-        Usage(name, window, BLOCKED if window == BLOCK else next(outcomes))
-        for name, window in windows
+        Usage(name, window, _outcome(key_of(name, client, window.period), window))
+        for name in _names(scope)
+        for window in (rate_of(configured_rates(), name, tier) or Rate(())).windows
     ]
+
+
+def _outcome(key: str, window: Window) -> Outcome:
+    return BLOCKED if window == BLOCK else limiter().take([Limit(key, *window)], cost=0)[0]
 
 
 def reset(client: str, scope: str | None = None) -> int:
-    """Give a client back all that it has used in a scope, or in all; return the windows reset.
+    """Reset the usage of a client in a scope, or in all scopes; return the number of windows.
 
     Raises:
-        ValueError: there is no such scope.
-        redis.RedisError: Redis does not answer.
+        ValueError: the scope does not exist.
+        redis.RedisError: Redis is unavailable.
     """
-    rates = configured_rates()
-    chosen = _names(scope)
-    periods = {
-        (name, window.period)
-        for key, text in rates.items()
-        for name in [key.partition(TIER_SEPARATOR)[0]]
-        if name in chosen
+    names = _names(scope)
+    keys = {
+        key_of(name, client, window.period)
+        for rated, text in configured_rates().items()
         for window in parse_rate(text or "off").windows
-        if window != BLOCK
+        if (name := rated.partition(TIER_SEPARATOR)[0]) in names and window != BLOCK
     }
-    keys = [key_of(name, client, period) for name, period in sorted(periods)]
-    return limiter().reset(keys) if keys else 0
+    return limiter().reset(sorted(keys)) if keys else 0
 
 
 def _names(scope: str | None) -> list[str]:
-    names = sorted({key.partition(TIER_SEPARATOR)[0] for key in configured_rates()})
+    """Return the names of all scopes, or the one scope if it exists."""
+    names = sorted({rated.partition(TIER_SEPARATOR)[0] for rated in configured_rates()})
     if scope is None:
         return names
     if scope not in names:
-        raise ValueError(f"{scope!r} is not a scope; there are {', '.join(names)}.")
+        raise ValueError(f"{scope!r} is not a scope. The scopes are {', '.join(names)}.")
     return [scope]
-
-
-def _rate(scope: str, tier: str | None) -> Rate:
-    return rate_of(configured_rates(), scope, tier) or Rate(())

@@ -1,8 +1,8 @@
-"""Limits guesses at each account's password, from however many addresses they come.
+"""Limit guesses at each account's password, from any number of addresses.
 
-Requests are counted for a keyed hash of the username, so that neither Redis nor a log line has
-the name, nor a password that someone has typed in its place. Names without an account are counted
-alike: a denial says nothing about which accounts exist.
+Requests are counted by a keyed hash of the username. Neither Redis nor a log line has the name, or
+a password that was typed in its place. Names without an account are counted too, so a denial does
+not reveal which accounts exist.
 """
 
 import unicodedata
@@ -15,21 +15,21 @@ from rest_framework.views import APIView
 
 from .throttles import RateThrottle
 
-FIELD = "username"  # of Django's AuthenticationForm and DRF's AuthTokenSerializer, for any model
-MAX_LENGTH = 1024  # no longer text is equal to a username, and normalizing takes time
+FIELD = "username"  # in Django's AuthenticationForm and DRF's AuthTokenSerializer, for any model
+MAX_LENGTH = 1024  # more than any username has; normalizing longer text takes time
 
 
 def client_of_username(value: Any) -> str | None:
-    """Return whom a request to sign in is counted for; None for a value that is no username.
+    """Return the client that a sign-in is counted for; None if the value is not a username.
 
-    Usernames that a form or a backend may take for the same are one client: they differ in case,
-    in surrounding space or in Unicode's compatibility forms. Numbers count as their text, which
-    is how serializers read them.
+    Usernames that a form or backend can treat as equal are one client: they differ in case, in
+    surrounding space or in Unicode's compatibility forms. Numbers are converted to text, as
+    serializers do.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     text = unicodedata.normalize("NFKC", str(value).strip()[:MAX_LENGTH])
-    # Upper case first: a dotless i is an I there, and would stay itself in case folding.
+    # Upper case first: it maps a dotless i to I, which case folding does not.
     name = text.upper().casefold().strip()
     if not name:
         return None
@@ -38,19 +38,18 @@ def client_of_username(value: Any) -> str | None:
 
 
 def client_of_form(request: HttpRequest) -> str | None:
-    """Return whom a sign-in by Django's form is counted for, for `throttled(clients=…)`."""
+    """Return the client that a sign-in by Django's form is counted for (`throttled(clients=…)`)."""
     return client_of_username(request.POST.get(FIELD))
 
 
 class UsernameRateThrottle(RateThrottle):
-    """Limits requests that sign in, by the username in their body."""
+    """Limit sign-ins by the username in their body."""
 
     scope = "login_username"
-    # How often others have tried the name is not for the caller to know.
-    hidden = True
+    hidden = True  # a caller must not learn how often others tried the name
 
     def get_client(self, request: Request, view: APIView) -> str | None:
-        """Return a hash of the username; None for a request that cannot be a guess."""
+        """Return a hash of the username; None if the request cannot be a guess."""
         if request.method != "POST" or not hasattr(request.data, "get"):
             return None
         return client_of_username(request.data.get(FIELD))

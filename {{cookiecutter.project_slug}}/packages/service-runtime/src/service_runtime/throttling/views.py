@@ -1,71 +1,60 @@
-"""Finds the views of the project and the scopes that throttle them."""
+"""Find the views of the project and the scopes that throttle them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
+from rest_framework.throttling import BaseThrottle
 
 from ..routes import all_views
 from .throttles import RateThrottle, ScopedRateThrottle, names
 
-_KNOWN = (RateThrottle.get_scopes, ScopedRateThrottle.get_scopes)
+_STATIC = (RateThrottle.get_scopes, ScopedRateThrottle.get_scopes)
 
 
 class ThrottledView(NamedTuple):
     """A view and one of its throttles.
 
     Attributes:
-        route: its URL pattern.
-        view: its name.
-        throttle: the throttle's class, None for a plain view under `throttled`.
-        scopes: the scopes it names; what only a request can tell is not among them.
+        name: the view's name and its URL pattern.
+        throttle: the throttle's class, or None for a plain view under `throttled`.
+        scopes: the scopes that are known without a request.
     """
 
-    route: str
-    view: str
+    name: str
     throttle: type[BaseThrottle] | None
     scopes: list[str]
 
     @property
     def has_own_rate(self) -> bool:
-        """Whether the class brings its rate along."""
-        return (
-            self.throttle is not None
-            and issubclass(self.throttle, RateThrottle)
-            and self.throttle.has_own_rate()
-        )
-
-    @property
-    def is_foreign(self) -> bool:
-        """Whether it is one of Django REST framework's own, which do not count exactly."""
-        return self.throttle is not None and issubclass(self.throttle, SimpleRateThrottle)
+        """Whether the throttle's class defines its rate."""
+        cls = self.throttle
+        return cls is not None and issubclass(cls, RateThrottle) and cls.has_own_rate()
 
 
-def throttled_views() -> list[ThrottledView]:
-    """Return every throttle of every view in the URL configuration."""
-    return [found for route, view in all_views() for found in _throttles(view, route)]
-
-
-def _throttles(view: Any, route: str) -> Iterator[ThrottledView]:
-    if scopes := getattr(view, "throttle_scopes", None):
-        yield ThrottledView(route, getattr(view, "__name__", str(view)), None, list(scopes))
-    cls = getattr(view, "cls", None)
-    if cls is None:
-        return
-    options = getattr(view, "initkwargs", {})
-    for throttle in options.get("throttle_classes", getattr(cls, "throttle_classes", ())):
-        found: list[str] = []
-        # What a class decides for itself, request by request, cannot be known here.
-        if issubclass(throttle, RateThrottle) and throttle.get_scopes in _KNOWN:
+def throttled_views() -> Iterator[ThrottledView]:
+    """Yield every throttle of every view in the URL configuration."""
+    for route, view in all_views():
+        if scopes := getattr(view, "throttle_scopes", None):
+            name = getattr(view, "__name__", str(view))
+            yield ThrottledView(f"{name} /{route}", None, list(scopes))
+        if cls := getattr(view, "cls", None):
+            options = getattr(view, "initkwargs", {})
             configured = type(cls.__name__, (cls,), {**options}) if options else cls
-            found = _flat(throttle.scopes_of(configured))
-        yield ThrottledView(route, cls.__name__, throttle, found)
+            for throttle in getattr(configured, "throttle_classes", ()):
+                yield ThrottledView(
+                    f"{cls.__name__} /{route}", throttle, _scopes(throttle, configured)
+                )
+
+
+def _scopes(throttle: type[BaseThrottle], view: type) -> list[str]:
+    # An override of get_scopes needs a request.
+    if issubclass(throttle, RateThrottle) and throttle.get_scopes in _STATIC:
+        return _flat(throttle.scopes_of(view))
+    return []
 
 
 def _flat(scopes: Any) -> list[str]:
-    """Return all names that the scopes of a view may have."""
+    """Return all names in the scopes of a view."""
     if isinstance(scopes, Mapping):
         return [name for value in scopes.values() for name in _flat(value)]
-    if isinstance(scopes, property):
-        return []
-    return names(scopes)
+    return [] if isinstance(scopes, property) else names(scopes)

@@ -6,40 +6,42 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ...conf import settings
 from ...rates import BLOCK
-from ...throttling.operations import list_scopes, parse_client, reset, usage
+from ...throttling import operations
 
 
 class Command(BaseCommand):
-    help = "Lists the throttles' scopes, or shows and resets what a client has used of them."
+    help = "List the throttle scopes, or show and reset the usage of a client."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--client", help="such as ip:203.0.113.7, user:7 or username:ada")
-        parser.add_argument("--scope", help="only this one")
-        parser.add_argument("--tier", help="show the client's limits as a caller in this tier")
-        parser.add_argument("--reset", action="store_true", help="give back what --client has used")
+        parser.add_argument("--scope", help="only this scope")
+        parser.add_argument("--tier", help="show the client's limits in this tier")
+        parser.add_argument("--reset", action="store_true", help="reset the usage of --client")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["reset"] and not options["client"]:
-            raise CommandError("--reset needs --client: whose throttles are to be reset?")
+            raise CommandError("--reset needs --client.")
         if not options["client"]:
             self._list(options["scope"])
             return
         if not settings.THROTTLING_REDIS_URL:
-            raise CommandError("REDIS_URL is not set: only the serving process has its counters.")
+            raise CommandError(
+                "REDIS_URL is not set: the counters are in the memory of the serving process."
+            )
         try:
-            client = parse_client(options["client"])
+            client = operations.parse_client(options["client"])
             if options["reset"]:
-                count = reset(client, options["scope"])
+                count = operations.reset(client, options["scope"])
                 self.stdout.write(f"{client}: {count} window{'' if count == 1 else 's'} reset.")
             else:
                 self._show(client, options["scope"], options["tier"])
         except ValueError as error:
             raise CommandError(str(error)) from None
         except redis.RedisError as error:
-            raise CommandError(f"Redis does not answer: {error}") from None
+            raise CommandError(f"Redis is unavailable: {error}") from None
 
     def _list(self, scope: str | None) -> None:
-        scopes = [info for info in list_scopes() if scope in (None, info.name)]
+        scopes = [info for info in operations.list_scopes() if scope in (None, info.name)]
         if not scopes:
             raise CommandError(f"{scope!r} is not a scope.")
         for info in scopes:
@@ -49,7 +51,7 @@ class Command(BaseCommand):
 
     def _show(self, client: str, scope: str | None, tier: str | None) -> None:
         self.stdout.write(client)
-        for name, window, outcome in usage(client, scope, tier):
+        for name, window, outcome in operations.usage(client, scope, tier):
             if window == BLOCK:
                 self.stdout.write(f"    {name}: blocked")
                 continue
