@@ -10,20 +10,22 @@ from django.test import RequestFactory
 from service_runtime import metrics
 
 
-def test_a_file_that_a_worker_is_just_making_is_no_error(monkeypatch, tmp_path):
+def test_scrape_ignores_a_file_that_a_worker_is_creating(monkeypatch, tmp_path):
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     (tmp_path / "counter_1.db").touch()
-    script = "from prometheus_client import Counter; Counter('made', 'By another process.').inc(3)"
+    script = (
+        "from prometheus_client import Counter; Counter('created', 'By another process.').inc(3)"
+    )
     subprocess.run([sys.executable, "-c", script], check=True, env=dict(os.environ))
 
-    assert b"made_total 3.0" in metrics.exposition()
+    assert b"created_total 3.0" in metrics.exposition()
 
 
-def test_what_logs_while_it_counts_does_not_wait_for_itself():
+def test_counter_is_reentrant_for_a_destructor_that_logs():
     counter = metrics.LOG_RECORDS.labels("INFO")
 
     def count():
-        with counter._value._lock:  # as a destructor finds it that runs in the midst of counting
+        with counter._value._lock:  # as if a destructor ran during `inc`
             counter.inc()
 
     thread = threading.Thread(target=count, daemon=True)
@@ -34,7 +36,7 @@ def test_what_logs_while_it_counts_does_not_wait_for_itself():
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_request_is_active_until_its_body_is_sent(streaming):
+def test_request_is_active_until_its_body_is_sent(streaming):
     active = metrics.ACTIVE_REQUESTS._value
     before = active.get()
     seen = []
@@ -58,7 +60,7 @@ def test_a_request_is_active_until_its_body_is_sent(streaming):
     assert active.get() == before
 
 
-def test_a_view_that_raises_is_active_no_longer():
+def test_request_is_not_active_after_its_view_raises():
     before = metrics.ACTIVE_REQUESTS._value.get()
 
     def view(request):

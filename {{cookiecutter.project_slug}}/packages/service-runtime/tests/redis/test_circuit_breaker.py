@@ -6,19 +6,19 @@ import threading
 import pytest
 import redis
 
+from service_runtime.redis import breaker_for, client, connection_options
 from service_runtime.redis.circuit_breaker import CircuitBreaker
-from service_runtime.redis.clients import circuit_breaker, client, connection_options, server_of
 from tests.waiting import wait_for
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """Answers PING and whatever a connection begins with, or hangs; it counts commands."""
+    """A Redis that replies to PING and to the start of connections, or hangs; counts commands."""
 
     allow_reuse_address = daemon_threads = True
 
     def __init__(self):
-        self.answers = threading.Event()
-        self.answers.set()
+        self.is_responsive = threading.Event()
+        self.is_responsive.set()
         self.commands = 0
         super().__init__(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -36,7 +36,7 @@ class Handler(socketserver.StreamRequestHandler):
             if line.startswith(b"*"):
                 words = [self.rfile.readline() for _ in range(2 * int(line[1:]))][1::2]
                 self.server.commands += 1
-                self.server.answers.wait()
+                self.server.is_responsive.wait()
                 try:
                     self.wfile.write(b"+PONG\r\n" if words[0] == b"PING\r\n" else b"+OK\r\n")
                 except OSError:
@@ -47,14 +47,14 @@ class Handler(socketserver.StreamRequestHandler):
 def server():
     server = Server()
     yield server
-    server.answers.set()
+    server.is_responsive.set()
     server.shutdown()
     server.server_close()
 
 
 @pytest.fixture
 def ping(server, settings):
-    """Return a function that pings the server, and tells whether it answered."""
+    """Return a function that pings the server and returns whether it replied."""
     settings.REDIS_SOCKET_TIMEOUT = 0.1
     connection = redis.Redis.from_url(server.url, **connection_options(server.url))
 
@@ -68,31 +68,31 @@ def ping(server, settings):
     connection.close()
 
 
-def test_an_outage_costs_one_timeout_and_ends_by_itself(server, ping, caplog):
-    breaker = circuit_breaker(server.url)
+def test_outage_costs_one_timeout_and_the_circuit_closes_without_a_restart(server, ping, caplog):
+    breaker = breaker_for(server.url)
     assert ping()
 
-    server.answers.clear()
+    server.is_responsive.clear()
     assert not ping()
     assert breaker.is_open
-    asked = server.commands
+    commands = server.commands
     probes = threading.active_count()
     assert [ping() for _ in range(1000)] == [False] * 1000
-    # A thousand timeouts would have taken 100 s and made as many commands; the probe's are few.
-    assert server.commands - asked < 50
+    # A thousand timeouts would take 100 s and send as many commands. The probe sends few.
+    assert server.commands - commands < 50
     assert threading.active_count() <= probes + 2
 
-    server.answers.set()
+    server.is_responsive.set()
     wait_for(lambda: not breaker.is_open)
     assert ping()
-    name = server_of(server.url)
-    assert [record.message.partition(" answer: ")[0] for record in caplog.records] == [
-        f"Redis at {name} does not",
-        f"Redis at {name} answers again",
+    name = f"127.0.0.1:{server.server_address[1]}"
+    assert [record.message.partition(": ")[0] for record in caplog.records] == [
+        f"Redis at {name} is unavailable",
+        f"Redis at {name} is available again",
     ]
 
 
-def test_there_is_one_breaker_for_a_server(server):
+def test_databases_of_a_server_share_a_breaker(server):
     options = connection_options(server.url)
     other_database = connection_options(server.url.replace("/0", "/5"))
 
@@ -101,22 +101,22 @@ def test_there_is_one_breaker_for_a_server(server):
     assert client(server.url) is client(server.url)
 
 
-def test_an_error_reply_is_no_outage():
+def test_error_reply_does_not_open_the_circuit():
     breaker = CircuitBreaker("127.0.0.1:1", redis.Redis)
 
-    def refuse():
+    def reject():
         raise redis.ResponseError("OOM command not allowed")
 
     with pytest.raises(redis.ResponseError):
-        breaker.call_with_retry(refuse, lambda error: None)
+        breaker.call_with_retry(reject, lambda error: None)
     assert not breaker.is_open
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the child only reports
-def test_a_child_begins_with_a_closed_circuit(server, ping):
-    server.answers.clear()
+def test_forked_child_starts_with_a_closed_circuit(server, ping):
+    server.is_responsive.clear()
     ping()
-    breaker = circuit_breaker(server.url)
+    breaker = breaker_for(server.url)
     reader, writer = os.pipe()
 
     child = os.fork()

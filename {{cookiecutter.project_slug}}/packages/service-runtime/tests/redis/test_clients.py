@@ -6,18 +6,18 @@ from cacheops import cached
 
 from service_runtime.caching.backend import RedisCache
 from service_runtime.caching.cacheops import CacheopsClient
-from service_runtime.redis.clients import connection_options
+from service_runtime.redis import connection_options
 
 
 @pytest.fixture
 def unreachable():
-    """Return the URL of a port of this machine that nobody listens on."""
+    """Return the URL of a local port that no server listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         yield f"redis://127.0.0.1:{probe.getsockname()[1]}/0"
 
 
-def test_the_cache_fails_open_and_an_outage_is_logged_once(unreachable, caplog):
+def test_cache_fails_open_and_an_outage_is_logged_once(unreachable, caplog):
     cache = RedisCache(unreachable, {})
 
     cache.set("key", 1)
@@ -36,7 +36,7 @@ def test_the_cache_fails_open_and_an_outage_is_logged_once(unreachable, caplog):
     assert [record.message.split(":")[0] for record in caplog.records] == ["Redis at 127.0.0.1"]
 
 
-def test_a_hung_server_costs_one_timeout(settings):
+def test_call_to_a_hung_server_times_out(settings):
     settings.REDIS_SOCKET_TIMEOUT = 0.05
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
@@ -45,12 +45,12 @@ def test_a_hung_server_costs_one_timeout(settings):
             client.get("key")
 
 
-def test_cacheops_reads_a_miss_from_an_unreachable_server(unreachable):
+def test_cacheops_read_of_an_unreachable_server_is_a_miss(unreachable):
     assert CacheopsClient.from_url(unreachable).get("key") is None
 
 
 @pytest.mark.redis
-def test_clear_removes_the_cache_s_own_keys_only(settings):
+def test_clear_deletes_only_the_keys_of_its_cache(settings):
     mine = RedisCache(settings.REDIS_URL, {"KEY_PREFIX": "tests:[x]*"})
     other = RedisCache(settings.REDIS_URL, {"KEY_PREFIX": "tests:[x]*:other"})
     for cache in (mine, other):
@@ -64,7 +64,7 @@ def test_clear_removes_the_cache_s_own_keys_only(settings):
 
 @pytest.mark.redis
 @pytest.mark.django_db(transaction=True)
-def test_every_key_has_the_service_s_prefix(settings, django_user_model):
+def test_every_key_starts_with_the_prefix_of_the_service(settings, django_user_model):
     user = django_user_model.objects.create_user("ada")
     django_user_model.objects.get(pk=user.pk)
     cached(timeout=60)(lambda: 1)()
