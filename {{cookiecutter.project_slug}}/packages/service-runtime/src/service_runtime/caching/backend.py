@@ -18,44 +18,34 @@ T = TypeVar("T")
 _NOT_A_NUMBER = ("value is not an integer", "increment or decrement", "WRONGTYPE")
 
 
-class _SigningSerializer:
-    """Sign the output of another serializer, except integers, which Redis has to count with.
+class _Client(RedisCacheClient):
+    """Django's client with signed values, and with one `redis.Redis`.
 
-    Args:
-        serializer: an object with `dumps` and `loads`, such as Django's RedisSerializer.
+    Integers are not signed, since Redis has to count with them. To create a `redis.Redis` for each
+    call, as Django does, costs more than a GET.
     """
 
-    def __init__(self, serializer: Any) -> None:
-        self._serializer = serializer
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        django: Any = self
+        # Django's methods call `dumps`, here with pairs of a key and its value.
+        self._pickle, django._serializer = django._serializer, self
 
     def dumps(self, item: tuple[str, Any]) -> Any:
-        """Return the stored form of a key and its value."""
+        """Return the stored form of a value."""
         key, value = item
-        serialized = self._serializer.dumps(value)
+        serialized = self._pickle.dumps(value)
         if type(serialized) is int:
             return serialized
         if isinstance(serialized, str):
             serialized = serialized.encode()
         return signing.sign(key.encode(), serialized)
 
-    def loads(self, key: str, stored: bytes) -> Any:
-        """Return the value of a key.
-
-        Raises:
-            Exception: the value was not stored by this service, or its class cannot read it.
-        """
+    def _loads(self, key: str, stored: bytes) -> Any:
         try:
             return int(stored)
         except ValueError:
-            return self._serializer.loads(signing.unsign(key.encode(), stored))
-
-
-class _Client(RedisCacheClient):
-    """Django's client with one `redis.Redis`: creating it for each call costs more than a GET."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._serializer: Any = _SigningSerializer(self._serializer)
+            return self._pickle.loads(signing.unsign(key.encode(), stored))
 
     @cached_property
     def _redis(self) -> redis.Redis:
@@ -89,7 +79,7 @@ class _Client(RedisCacheClient):
             if value is None:
                 continue
             try:
-                values[key] = self._serializer.loads(key, value)
+                values[key] = self._loads(key, value)
             except Exception:  # unsigned, altered, or of a release with other classes
                 unreadable.append(key)
         if unreadable:
