@@ -1,10 +1,19 @@
 import threading
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import pytest
 import redis
-from cacheops import cached_as, invalidate_all, invalidate_model, invalidate_obj, no_invalidation
+from cacheops import (
+    cached,
+    cached_as,
+    invalidate_all,
+    invalidate_model,
+    invalidate_obj,
+    no_invalidation,
+)
 from cacheops.redis import redis_client
 from django.contrib.auth import get_user_model
 
@@ -250,3 +259,117 @@ def test_cached_as_with_a_lock_coalesces_concurrent_calls(server):
     with ThreadPoolExecutor(20) as pool:
         assert set(pool.map(run, range(20))) == {"result"}
     assert len(computed) == 1
+
+
+def test_server_that_changed_and_fails_again_is_emptied_after_the_outage(
+    server, breaker, replace, monkeypatch
+):
+    users = get_user_model().objects
+    user = users.create_user("ada")
+    users.get(pk=user.pk)
+    with no_invalidation:
+        users.filter(pk=user.pk).update(username="countess")
+    run_id = keys.Server.run_id
+    replace()
+
+    delete, failures = cacheops.delete_results, [redis.ConnectionError("down")]
+
+    def fail_once(client, prefix):
+        if failures:
+            raise failures.pop()
+        delete(client, prefix)
+
+    monkeypatch.setattr(cacheops, "delete_results", fail_once)
+    with pytest.warns(RuntimeWarning, match="unreachable"):
+        invalidate_obj(user)
+    assert not failures
+    replace(run_id)
+    wait_for(lambda: not breaker.is_open)
+
+    assert users.get(pk=user.pk).username == "countess"
+
+
+def test_missed_invalidation_deletes_the_results_of_time_based_caches_too(server, breaker, reject):
+    compute = cached(timeout=60)(lambda: [1])
+    assert compute() == [1]
+    (key,) = server.scan_iter("tests:cacheops:*:c:*")
+
+    reject("OOM command not allowed")
+    with pytest.warns(RuntimeWarning, match="unreachable"):
+        compute.invalidate()
+    reject(None)
+    wait_for(lambda: not breaker.is_open)
+
+    assert not server.exists(key)
+
+
+def test_invalidated_value_of_a_time_based_cache_is_computed_again():
+    values = iter(["first", "second"])
+    compute = cached(timeout=60)(lambda: next(values))
+
+    assert [compute(), compute()] == ["first", "first"]
+    compute.invalidate()
+    assert compute() == "second"
+
+
+def test_any_number_of_keys_is_deleted(server):
+    names = [f"tests:many:{number}" for number in range(2001)]
+    server.mset(dict.fromkeys(names, 1))
+
+    redis_client.unlink(*names)
+
+    assert list(server.scan_iter("tests:many:*")) == []
+
+
+def test_scripts_are_loaded_again_after_the_server_has_lost_them(server):
+    users = get_user_model().objects
+    user = users.create_user("ada")
+    users.get(pk=user.pk)
+    server.script_flush()
+
+    user.username = "countess"
+    user.save()
+
+    assert users.get(pk=user.pk).username == "countess"
+
+
+def test_run_id_is_unknown_without_rights_to_info(operator, settings):
+    name, password = "tests-blind", uuid.uuid4().hex
+    rights = {"keys": ["tests:*"], "categories": ["+@all"], "commands": ["-info"]}
+    operator.acl_setuser(name, enabled=True, passwords=[f"+{password}"], **rights)
+    try:
+        host = settings.REDIS_URL.rpartition("@")[2].removeprefix("redis://")
+        assert keys.run_id_of(client(f"redis://{name}:{password}@{host}")) == keys.UNKNOWN
+    finally:
+        operator.acl_deluser(name)
+
+
+def test_prefix_is_empty_of_a_run_id_while_the_server_is_unavailable(settings, monkeypatch):
+    monkeypatch.setattr(keys.Server, "run_id", "")
+    with monkeypatch.context() as patch:
+        patch.setattr(redis.Redis, "info", Mock(side_effect=redis.ConnectionError("down")))
+        assert keys.cacheops_prefix() == "tests:cacheops::"
+
+    assert keys.cacheops_prefix() != "tests:cacheops::"
+
+
+def test_keys_of_results_follow_the_release_and_keys_of_invalidation_do_not():
+    prefix = keys.cacheops_prefix()
+
+    assert prefix + "q:1" == f"{prefix}{keys.release()}:q:1"
+    assert f"{prefix}conj:1" == str(prefix) + "conj:1"
+
+
+def test_release_follows_the_code_of_the_service(tmp_path, settings, monkeypatch):
+    (tmp_path / "some_service").mkdir()
+    module = tmp_path / "some_service" / "__init__.py"
+    module.write_text("A = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    settings.ROOT_URLCONF = "some_service.urls"
+    release = keys.release.__wrapped__
+
+    first = release()
+    (tmp_path / "some_service" / "cached.pyc").write_text("compiled")
+    assert release() == first
+    module.write_text("A = 2\n")
+    assert release() != first

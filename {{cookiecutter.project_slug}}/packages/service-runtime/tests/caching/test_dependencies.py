@@ -30,7 +30,7 @@ from django.db.models import (
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
-from service_runtime.caching import querysets
+from service_runtime.caching import dependencies, querysets
 from service_runtime.caching.dependencies import Dependencies
 from tests.shapes import models as shapes_models
 from tests.shapes.models import Bar, City, Person, Place, Region, Restaurant
@@ -594,3 +594,35 @@ def test_rows_of_a_related_manager_have_no_stale_instance():
     assert names() == names() == ["Old", "Old"]
     save(City.objects.get(), name="New")
     assert names() == ["New", "New"]
+
+
+def test_table_without_a_model_is_not_tracked():
+    assert dependencies.missing_entry("elsewhere") == (
+        "No model has the table elsewhere, so its changes are not tracked."
+    )
+    assert not dependencies.is_tracked(None)
+    assert dependencies._complete({"elsewhere": [{}]}) == {
+        "elsewhere": [{}],
+        "?": [{"table": "elsewhere"}],
+    }
+
+
+def test_query_without_possible_rows_depends_on_nothing():
+    assert dependencies.conditions_of(Place.objects.none().union(Place.objects.none())) == {}
+
+
+def test_condition_on_a_transformed_column_matches_any_row():
+    found = Dependencies.of([Place.objects.filter(opened__year__gt=2025, opened__month=1)])
+
+    assert found.conditions["shapes_place"] == [{}]
+
+
+def test_values_that_a_collation_makes_equal_are_one_condition():
+    field = Place._meta.get_field("name")
+    field.db_collation = "NOCASE"
+    try:
+        found = Dependencies.of([Place.objects.filter(name="Louvre")])
+    finally:
+        field.db_collation = None
+
+    assert found.conditions["shapes_place"] == [{}]

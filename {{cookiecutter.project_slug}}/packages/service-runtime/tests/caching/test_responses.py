@@ -8,9 +8,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpResponse, StreamingHttpResponse
 from django.middleware.csrf import get_token
 from django.template.response import SimpleTemplateResponse
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import path
 from django.utils import timezone, translation
+from prometheus_client import REGISTRY
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.generics import get_object_or_404
 from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
@@ -456,3 +457,41 @@ def test_identified_visitor_bypasses_the_cache(client_of):
 def test_decorated_view_has_its_original_name():
     assert public_page(Group)(page).__name__ == "page"
     assert Own.get.__name__ == "get"
+
+
+def test_function_that_is_not_a_handler_is_rejected():
+    @cached_response(Group)
+    def view(request):
+        return HttpResponse()
+
+    with pytest.raises(TypeError, match=r"view is a cached_response, but not a REST framework"):
+        view(RequestFactory().get("/"))
+
+
+def test_response_without_a_content_type_stays_without_one():
+    @public_page(Group)
+    def view(request):
+        response = HttpResponse(b"")
+        del response["Content-Type"]
+        return response
+
+    responses = [view(RequestFactory().get("/no-type/")) for _ in range(2)]
+
+    assert responses[1].headers["Cache-Status"].endswith("; hit")
+    assert [response.has_header("Content-Type") for response in responses] == [False, False]
+
+
+def test_outcomes_are_counted(client_of):
+    def count(outcome):
+        labels = {"cache": "responses", "outcome": outcome}
+        return REGISTRY.get_sample_value("cache_requests_total", labels) or 0
+
+    before = {outcome: count(outcome) for outcome in ("miss", "hit", "bypass")}
+    for url in ("/set/1/", "/set/1/", "/uncacheable/status/"):
+        client_of().get(url)
+
+    assert {outcome: count(outcome) - before[outcome] for outcome in before} == {
+        "miss": 1,
+        "hit": 1,
+        "bypass": 1,
+    }

@@ -1,5 +1,6 @@
 import threading
 import uuid
+from unittest.mock import Mock
 
 import pytest
 from django.db import connection
@@ -68,6 +69,26 @@ def test_hung_database_does_not_delay_the_probe(monkeypatch):
     assert health.readiness(draining=False)[1]["database"] == "unreachable"
 
     finished.set()
+
+
+def test_redis_is_optional(settings):
+    settings.REDIS_URL = ""
+
+    assert health._redis() == "not configured"
+
+
+@pytest.mark.django_db
+def test_migrations_are_checked_until_they_are_complete(new_process, monkeypatch):
+    plan = Mock(return_value=["pending"])
+    monkeypatch.setattr(MigrationExecutor, "migration_plan", plan)
+    for _ in range(2):
+        health.readiness(draining=False)
+    plan.return_value = []
+    bodies = [health.readiness(draining=False)[1] for _ in range(2)]
+
+    assert plan.call_count == 3
+    assert [body["status"] for body in bodies] == ["ready", "ready"]
+    assert [body["database"] for body in bodies] == ["ok", "ok"]
 
 
 @pytest.mark.redis

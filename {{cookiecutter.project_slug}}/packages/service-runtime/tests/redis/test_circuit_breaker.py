@@ -2,9 +2,11 @@ import copy
 import os
 import socketserver
 import threading
+from typing import Any
 
 import pytest
 import redis
+from prometheus_client import REGISTRY
 
 from service_runtime.redis import breaker_for, client, connection_options
 from service_runtime.redis.circuit_breaker import CircuitBreaker
@@ -99,6 +101,138 @@ def test_databases_of_a_server_share_a_breaker(server):
     assert options["retry"] is other_database["retry"]
     assert copy.deepcopy(options["retry"]) is options["retry"]
     assert client(server.url) is client(server.url)
+
+
+@pytest.fixture
+def breaker(ping, server):
+    """Return the circuit breaker of the fake server, and close it at the end."""
+    breaker = breaker_for(server.url)
+    yield breaker
+    wait_for(lambda: not breaker.is_open)
+
+
+def test_missed_call_is_repeated_once_before_the_circuit_closes(breaker):
+    calls = []
+
+    def repeat(client, argument):
+        calls.append((argument, breaker.is_open, client.ping()))
+
+    for argument in ("a", "a", "b"):
+        breaker.repeat_on_recovery(repeat, argument)
+    for _ in range(2):
+        breaker.trip(redis.ConnectionError("down"))
+        wait_for(lambda: not breaker.is_open)
+
+    assert sorted(calls) == [("a", True, True), ("b", True, True)]
+
+
+@pytest.mark.parametrize("error", [redis.ConnectionError("down"), RuntimeError("no more threads")])
+def test_circuit_stays_open_until_every_missed_call_succeeds(breaker, error):
+    calls, errors = [], [error]
+
+    def repeat(client, argument):
+        calls.append(argument)
+        if errors:
+            raise errors.pop()
+
+    breaker.repeat_on_recovery(repeat, "a")
+    breaker.trip(redis.ConnectionError("down"))
+    wait_for(lambda: not breaker.is_open)
+
+    assert calls == ["a", "a"]
+
+
+def test_call_that_is_missed_while_the_circuit_closes_is_repeated(breaker):
+    calls: list[Any] = []
+
+    def late(client):
+        if len(calls) < 3:
+            calls.append(breaker.is_open)
+        if len(calls) == 2:  # the last time before the circuit closes
+            breaker.repeat_on_recovery(lambda client, argument: calls.append(argument), "late")
+
+    breaker.on_recovery.append(late)
+    try:
+        breaker.trip(redis.ConnectionError("down"))
+        wait_for(lambda: "late" in calls)
+    finally:
+        breaker.on_recovery.remove(late)
+
+    assert calls[:2] == [True, True]
+
+
+def test_user_without_rights_to_the_probe_key_is_not_an_outage():
+    class Denied(redis.Redis):
+        def unlink(self, *names):
+            raise redis.exceptions.NoPermissionError("no rights")
+
+    breaker = CircuitBreaker("127.0.0.1:1", Denied)
+    breaker.trip(redis.ConnectionError("down"))
+
+    wait_for(lambda: not breaker.is_open)
+
+
+def test_circuit_without_a_probe_stays_open_until_a_thread_can_be_started(
+    breaker, ping, monkeypatch
+):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        breaker.trip(redis.ConnectionError("down"))
+        assert not ping()
+        assert breaker.is_open
+
+    wait_for(ping)
+
+
+def test_only_one_probe_runs(breaker, server, ping):
+    server.is_responsive.clear()
+    for _ in range(3):
+        breaker.trip(redis.ConnectionError("down"))
+        assert not ping()
+
+    assert breaker.outages == 1
+    assert [thread.name for thread in threading.enumerate()].count("redis-probe") == 1
+    server.is_responsive.set()
+
+
+def test_open_circuit_is_a_metric(breaker, server):
+    def value():
+        name = f"127.0.0.1:{server.server_address[1]}"
+        return REGISTRY.get_sample_value("redis_circuit_open", {"server": name})
+
+    assert value() == 0
+    breaker.trip(redis.ConnectionError("down"))
+    assert value() == 1
+    wait_for(lambda: not breaker.is_open)
+    wait_for(lambda: value() == 0)
+
+
+def test_broken_connection_is_retried_and_a_timeout_is_not():
+    breaker = CircuitBreaker("127.0.0.1:1", redis.Redis)
+    calls: list[Exception] = []
+    failures: list[Any] = []
+
+    def fail(error):
+        calls.append(error)
+        if len(calls) == 1:
+            raise error
+        return "reply"
+
+    broken, late = redis.ConnectionError("broken"), redis.TimeoutError("late")
+    assert breaker.call_with_retry(lambda: fail(broken), failures.append) == "reply"
+    assert (len(calls), failures, breaker.is_open) == (2, [broken], False)
+
+    calls.clear()
+    with pytest.raises(redis.TimeoutError):
+        breaker.call_with_retry(
+            lambda: fail(late),
+            lambda error, count: failures.append((error, count)),
+            with_failure_count=True,
+        )
+    assert (len(calls), failures[1:], breaker.is_open) == (1, [(late, 1)], True)
 
 
 def test_error_reply_does_not_open_the_circuit():

@@ -133,3 +133,24 @@ def test_tls_certificate_is_checked_against_the_host_name(names, monkeypatch):
         connection._connect().close()
 
     assert checked == [("redis.test", "127.0.0.1")]
+
+
+def test_host_without_a_reachable_address_raises_the_last_error(monkeypatch, settings):
+    url = "redis://redis.test:1/0"
+    connection: Any = redis.ConnectionPool.from_url(
+        url, **connection_options(url)
+    ).make_connection()
+    monkeypatch.setattr(connections, "addresses", lambda *args: [])
+    with pytest.raises(OSError, match=r"redis\.test has no address"):
+        connection._connect()
+    monkeypatch.setattr(connections, "addresses", lambda *args: ["127.0.0.1"])
+    with pytest.raises(ConnectionRefusedError):
+        connection._connect()
+
+
+def test_addresses_are_distinct(monkeypatch):
+    resolver._known.clear()
+    found = [(None, None, None, "", (address, 1)) for address in ("::1", "127.0.0.1", "::1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: found)
+
+    assert resolver.addresses("twice.test", 1, 20) == ["::1", "127.0.0.1"]

@@ -22,9 +22,14 @@ class _Connection(redis.connection.AbstractConnection):
         return parent._connect()
 
     def can_read(self, timeout: float = 0) -> bool:
-        """Return whether there is unexpected data, or the connection is older than an outage."""
-        is_old: bool = self._outages != self.retry.outages  # type: ignore[attr-defined]
-        return is_old or super().can_read(timeout)
+        """Return whether there is unexpected data, for which a pool reconnects.
+
+        Raises:
+            redis.ConnectionError: the connection is older than an outage; a pool reconnects too.
+        """
+        if self._outages != self.retry.outages:  # type: ignore[attr-defined]
+            raise redis.ConnectionError("The connection is older than an outage")
+        return super().can_read(timeout)
 
 
 class TCPConnection(_Connection, redis.Connection):
