@@ -73,11 +73,11 @@ def subjects(url):
     from rest_framework.test import APIRequestFactory
     from rest_framework.throttling import ScopedRateThrottle
     from rest_framework.views import APIView
-    from service_runtime.redis import clients as redis_module
+    from service_runtime.redis import client as redis_client
     from service_runtime.throttling import decisions, throttles
     from service_runtime.throttling import limiter as limiter_module
 
-    ours_limiter = limiter_module.RedisLimiter(redis_module.client(url))
+    ours_limiter = limiter_module.RedisLimiter(redis_client(url))
     decisions.limiter = lambda: ours_limiter
     storage = limits_library.storage.storage_from_string(url)
     moving = limits_library.strategies.MovingWindowRateLimiter(storage)

@@ -43,7 +43,7 @@ def test_an_outage_costs_at_most_one_timeout(serve, redis_server, number, closed
                 redis_server.process.wait()
                 redis_server.start()
             wait_for(
-                lambda: str(service.log.read_text()).count("answers again") == WORKERS,
+                lambda: str(service.log.read_text()).count("is available again") == WORKERS,
                 "the circuits to close",
             )
             closed_at = time.monotonic()
@@ -159,14 +159,14 @@ def test_a_write_while_redis_is_away_is_seen_when_it_is_back(editor, redis_serve
     assert titles(service) == {"After"}
     if number == signal.SIGSTOP:
         redis_server.process.send_signal(signal.SIGCONT)
-        wait_for(lambda: "Replayed" in service.log.read_text(), "the replay")
+        wait_for(lambda: "is available again" in service.log.read_text(), "the recovery")
     else:
         redis_server.process.wait()
         redis_server.start()
 
     def all_recovered():
         log = service.log.read_text()
-        return 0 < log.count("does not answer") == log.count("answers again")
+        return 0 < log.count("is unavailable") == log.count("is available again")
 
     # A worker that the machine has not let run may replay after another one has closed its circuit.
     wait_for(all_recovered, "every worker to recover")

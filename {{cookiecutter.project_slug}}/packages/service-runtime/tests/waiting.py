@@ -1,4 +1,4 @@
-"""Wait for what another thread does."""
+"""Waiting for other threads."""
 
 import time
 from collections.abc import Callable

@@ -5,7 +5,7 @@ from rest_framework.test import APIClient
 
 @pytest.fixture
 def client_of():
-    """Return a function that creates a client, signed in as the user of a name."""
+    """Return a function that creates a client, signed in as the user with a name."""
 
     def client_of(name=None):
         client = APIClient()

@@ -1,4 +1,4 @@
-"""What Django documents of its cache API, on Redis and without it."""
+"""Django's documented cache API, on Redis."""
 
 import time
 
@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from service_runtime.caching.backend import RedisCache
 from service_runtime.conf import settings as project
-from service_runtime.redis.clients import circuit_breaker
+from service_runtime.redis import breaker_for
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.redis
@@ -23,7 +23,7 @@ def cache():
 
 @pytest.fixture
 def timeout_of(cache):
-    """Return a function that tells how many seconds a key has left; -1 means forever."""
+    """Return a function that returns the TTL of a key in seconds; -1 means none."""
 
     def timeout_of(key):
         with redis.Redis.from_url(project.REDIS_URL) as client:
@@ -35,14 +35,14 @@ def timeout_of(cache):
 @pytest.mark.parametrize(
     "value", ["text", "", 0, 7, -1, 2**70, 1.5, None, True, [1, "a"], {"a": {1, 2}}, b"\x00\xff"]
 )
-def test_a_value_comes_back_as_it_was(cache, value):
+def test_value_is_returned_unchanged(cache, value):
     cache.set("key", value)
 
     assert cache.get("key", "default") == value
     assert type(cache.get("key")) is type(value)
 
 
-def test_what_is_not_there_is_the_default(cache):
+def test_missing_key_returns_the_default(cache):
     assert cache.get("key") is None
     assert cache.get("key", 5) == 5
     assert "key" not in cache
@@ -51,7 +51,7 @@ def test_what_is_not_there_is_the_default(cache):
     assert cache.touch("key") is False
 
 
-def test_add_keeps_what_is_there(cache):
+def test_add_does_not_overwrite(cache):
     assert cache.add("key", "first") is True
     assert cache.add("key", "second") is False
     assert cache.get("key") == "first"
@@ -64,7 +64,7 @@ def test_delete(cache):
     assert cache.get("key") is None
 
 
-def test_numbers_count(cache):
+def test_incr_and_decr(cache):
     cache.set("key", 41)
 
     assert cache.incr("key") == 42
@@ -75,14 +75,14 @@ def test_numbers_count(cache):
 
 
 @pytest.mark.parametrize("method", ["incr", "decr", "incr_version", "decr_version"])
-def test_counting_what_is_not_there_is_an_error(cache, method):
+def test_incr_of_a_missing_key_raises(cache, method):
     with pytest.raises(ValueError, match="key"):
         getattr(cache, method)("key")
 
 
 @pytest.mark.parametrize("value", ["text", b"7", "7", [1], None, True, 1.5])
 @pytest.mark.parametrize("method", ["incr", "decr"])
-def test_counting_what_is_no_integer_is_an_error(cache, method, value):
+def test_incr_of_a_value_that_is_not_an_integer_raises(cache, method, value):
     cache.set("key", value)
 
     with pytest.raises(redis.ResponseError, match="not an integer"):
@@ -90,7 +90,7 @@ def test_counting_what_is_no_integer_is_an_error(cache, method, value):
     assert cache.get("key") == value
 
 
-def test_counting_beyond_64_bits_is_an_error(cache):
+def test_incr_beyond_64_bits_raises(cache):
     cache.set("key", 2**63 - 1)
 
     with pytest.raises(redis.ResponseError, match="overflow"):
@@ -102,7 +102,7 @@ def test_counting_beyond_64_bits_is_an_error(cache):
 @pytest.mark.parametrize(
     "key_function", [None, lambda key, prefix, version: f"{key}/{version}", lambda *_: "constant"]
 )
-def test_clear_removes_whatever_set_has_written(key, version, key_function):
+def test_clear_deletes_every_key_of_its_cache_and_no_other(key, version, key_function):
     names = {"KEY_FUNCTION": key_function} if key_function else {}
     cache = RedisCache(project.REDIS_URL, {"KEY_PREFIX": "tests:own", **names})
     other = RedisCache(project.REDIS_URL, {"KEY_PREFIX": "tests:ow", **names})
@@ -126,19 +126,21 @@ WRITES = {
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_a_value_that_was_to_go_in_an_outage_is_not_back_after_it(cache, monkeypatch, write):
+def test_value_that_was_replaced_or_deleted_during_an_outage_does_not_return(
+    cache, monkeypatch, write
+):
     other = RedisCache(project.REDIS_URL, {"KEY_PREFIX": "tests:other"})
     for each in (cache, other):
         each.set("key", 1)
-    breaker = circuit_breaker(project.REDIS_URL)
+    breaker = breaker_for(project.REDIS_URL)
 
     def fail(*args, **options):
-        raise redis.ConnectionError("gone")
+        raise redis.ConnectionError("down")
 
     with monkeypatch.context() as patch:
         for name in ("execute_command", "pipeline"):
             patch.setattr(redis.Redis, name, fail)
-        breaker.trip(redis.ConnectionError("gone"))
+        breaker.trip(redis.ConnectionError("down"))
         write(cache)
         assert cache.get("key") is None
     wait_for(lambda: not breaker.is_open)
@@ -156,7 +158,7 @@ def test_several_servers_are_rejected(location):
 
 
 class Text:
-    """A serializer of a team's own."""
+    """A custom serializer."""
 
     def dumps(self, value):
         return f"text:{value}"
@@ -165,7 +167,7 @@ class Text:
         return data.decode().removeprefix("text:")
 
 
-def test_another_serializer_may_be_chosen():
+def test_serializer_can_be_replaced():
     options = {"KEY_PREFIX": "tests:text", "OPTIONS": {"serializer": Text}}
     cache = RedisCache(project.REDIS_URL, options)
     cache.set("key", "value")
@@ -175,7 +177,7 @@ def test_another_serializer_may_be_chosen():
         assert client.get(cache.make_and_validate_key("key")).endswith(b"text:value")
 
 
-def test_many(cache):
+def test_get_set_and_delete_many(cache):
     assert cache.set_many({"a": 1, "b": [2]}) == []
     assert cache.get_many(["a", "b", "c"]) == {"a": 1, "b": [2]}
     assert cache.get_many(iter(["a"])) == {"a": 1}
@@ -203,7 +205,7 @@ def test_timeouts(cache, timeout_of, timeout, seconds):
         assert timeout_of("key") in {seconds, seconds - 1 if seconds > 0 else seconds}
 
 
-def test_something_ends_with_its_timeout(cache):
+def test_value_expires_after_its_timeout(cache):
     cache.set("key", 1, timeout=1)
     deadline = time.monotonic() + 20
 
@@ -239,14 +241,14 @@ def test_get_or_set_computes_once(cache):
     assert len(computed) == 1
 
 
-def test_what_cannot_be_kept_is_an_error(cache):
+def test_value_that_cannot_be_pickled_raises(cache):
     with pytest.raises((AttributeError, TypeError, ValueError)):
         cache.set("key", lambda: None)
     with pytest.raises(TypeError):
         cache.set("key")
 
 
-def test_a_key_may_be_any_text(cache):
+def test_key_can_be_any_text(cache):
     with pytest.warns(CacheKeyWarning, match="memcached"):
         cache.set("a key with spaces, \u00fc", 1)
     with pytest.warns(CacheKeyWarning, match="memcached"):
@@ -276,7 +278,7 @@ def test_async_methods(cache):
     assert cache.get("key", version=2) is None
 
 
-def test_one_client_serves_every_call(cache):
+def test_every_call_uses_one_client(cache):
     clients = {id(cache._cache.get_client(key)) for key in ("a", "b")}
 
     assert len(clients) == 1

@@ -61,7 +61,7 @@ class Public(APIView):
 VIEW: Any = Api.as_view()
 
 
-def test_a_site_wide_cache_is_refused(settings):
+def test_site_wide_cache_is_rejected(settings):
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.cache.FetchFromCacheMiddleware"]
 
     assert "caching.E002" in [message.id for message in run_checks()]
@@ -69,7 +69,7 @@ def test_a_site_wide_cache_is_refused(settings):
 
 @pytest.fixture
 def found(settings):
-    """Return a function that gives the messages for a view."""
+    """Return a function that returns the messages about a view."""
     settings.ROOT_URLCONF = __name__
 
     def found(view):
@@ -94,10 +94,10 @@ def found(settings):
         (partial(cache_page(60)(VIEW)), "Django's cache_page"),
     ],
 )
-def test_a_cache_around_a_view_that_authenticates_is_refused(found, view, name):
+def test_cache_around_a_view_that_authenticates_is_rejected(found, view, name):
     (message,) = found(view)
 
-    assert message.startswith(f"route/ is kept by {name}, which would serve one user's page")
+    assert message.startswith(f"route/ is cached by {name}, which would serve one user's page")
 
 
 @pytest.mark.parametrize(
@@ -111,12 +111,12 @@ def test_a_cache_around_a_view_that_authenticates_is_refused(found, view, name):
         cached_view_as(Group)(Api.as_view(authentication_classes=[])),
     ],
 )
-def test_other_views_are_left_alone(found, view):
+def test_other_views_are_accepted(found, view):
     assert found(view) == []
 
 
 @pytest.mark.parametrize("option", ["local_get", "cache_on_save"])
-def test_options_under_which_a_change_is_not_seen_are_rejected(settings, option):
+def test_options_that_hide_changes_are_rejected(settings, option):
     settings.CACHEOPS = {**settings.CACHEOPS, "auth.user": {"timeout": 60, option: True}}
 
     (message,) = [message for message in run_checks() if message.id == "caching.E004"]
@@ -124,14 +124,14 @@ def test_options_under_which_a_change_is_not_seen_are_rejected(settings, option)
 
 
 @pytest.mark.parametrize("name", ["PREFIX", "SERIALIZER", "INSIDEOUT"])
-def test_settings_that_correct_results_rely_on_are_required(settings, name):
+def test_required_cacheops_settings(settings, name):
     setattr(settings, f"CACHEOPS_{name}", "other")
 
     (message,) = [message for message in run_checks() if message.id == "caching.E005"]
     assert message.msg.startswith(f"CACHEOPS_{name} must be ")
 
 
-def test_transactions_that_cacheops_does_not_see_are_rejected(settings, monkeypatch):
+def test_database_without_autocommit_is_rejected(settings, monkeypatch):
     monkeypatch.setitem(settings.DATABASES["default"], "AUTOCOMMIT", False)
 
     (message,) = [found for found in check_cacheops() if found.id == "caching.E006"]

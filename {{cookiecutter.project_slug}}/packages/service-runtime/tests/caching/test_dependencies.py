@@ -1,4 +1,4 @@
-"""Every change that a result depends on is seen, whatever the query and whatever the write."""
+"""Every change of a dependency invalidates, whatever the query and whatever the write."""
 
 import logging
 import time
@@ -30,7 +30,7 @@ from django.db.models import (
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
-from service_runtime.caching import querysets
+from service_runtime.caching import dependencies, querysets
 from service_runtime.caching.dependencies import Dependencies
 from tests.shapes import models as shapes_models
 from tests.shapes.models import Bar, City, Person, Place, Region, Restaurant
@@ -38,8 +38,8 @@ from tests.shapes.models import Bar, City, Person, Place, Region, Restaurant
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 User = get_user_model()
 Membership: Any = User.groups.through
-shapes: Any = shapes_models  # some of which depend on Django's version
-groups: Any = Group.objects  # which cacheops gives methods
+shapes: Any = shapes_models  # some depend on Django's version
+groups: Any = Group.objects  # cacheops adds methods
 
 
 def save(row, fields=None, **values):
@@ -131,7 +131,7 @@ QUERIES = {
 
 
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
-def test_a_change_of_every_table_that_a_query_names_is_seen(user, group, query):
+def test_change_of_any_table_in_a_query_invalidates(user, group, query):
     before = list(query(user))
     assert list(query(user)) == before
 
@@ -140,7 +140,7 @@ def test_a_change_of_every_table_that_a_query_names_is_seen(user, group, query):
     assert list(query(user)) == list(query(user).nocache()) != before
 
 
-def test_an_order_by_subquery_is_seen(user, group):
+def test_subquery_in_order_by_is_a_dependency(user, group):
     other = without_rights()
 
     def found():
@@ -153,7 +153,7 @@ def test_an_order_by_subquery_is_seen(user, group):
     assert found() == [group, other]
 
 
-def test_an_order_by_a_subquery_of_other_rows_of_the_same_table_is_seen():
+def test_subquery_in_order_by_on_the_same_table_is_a_dependency():
     paris, rome = City.objects.create(name="Paris"), City.objects.create(name="Rome")
     first, second = (Place.objects.create(name=name, city=paris) for name in "ab")
 
@@ -167,7 +167,7 @@ def test_an_order_by_a_subquery_of_other_rows_of_the_same_table_is_seen():
 
 
 @pytest.mark.parametrize("operation", ["count", "exists", "aggregate", "get", "first"])
-def test_every_cached_operation_sees_a_subquery(user, group, operation):
+def test_subquery_is_a_dependency_of_every_cached_operation(user, group, operation):
     def result():
         found = groups.filter(Exists(memberships())).cache()
         if operation == "aggregate":
@@ -232,19 +232,19 @@ REVOCATIONS = {
 
 
 def may_add_groups(user):
-    """Return what a request of now may do: of a user who is looked up again."""
+    """Return whether a new request, which loads the user again, has the permission."""
     return User.objects.get(pk=user.pk).has_perm("auth.add_group")
 
 
 @pytest.mark.parametrize("grant", GRANTS.values(), ids=GRANTS)
-def test_a_right_that_is_given_is_seen(user, group, grant):
+def test_granted_permission_is_effective_at_once(user, group, grant):
     assert not may_add_groups(user)
     grant(user, group)
     assert may_add_groups(user)
 
 
 @pytest.mark.parametrize("revoke", REVOCATIONS.values(), ids=REVOCATIONS)
-def test_a_right_that_is_taken_away_is_gone(user, group, revoke):
+def test_revoked_permission_is_ineffective_at_once(user, group, revoke):
     user.groups.add(group)
     assert may_add_groups(user)
     assert may_add_groups(user)
@@ -254,13 +254,13 @@ def test_a_right_that_is_taken_away_is_gone(user, group, revoke):
     assert not may_add_groups(user)
 
 
-def test_rights_are_cached(user, group, django_assert_num_queries):
+def test_permissions_are_cached(user, group, django_assert_num_queries):
     may_add_groups(user)
     with django_assert_num_queries(0):
         may_add_groups(user)
 
 
-def test_a_change_of_one_row_leaves_the_results_of_others(user, django_assert_num_queries):
+def test_change_of_one_row_does_not_invalidate_results_of_others(user, django_assert_num_queries):
     other = User.objects.create_user("grace")
     User.objects.get(pk=user.pk)
 
@@ -270,7 +270,7 @@ def test_a_change_of_one_row_leaves_the_results_of_others(user, django_assert_nu
         User.objects.get(pk=user.pk)
 
 
-def test_a_result_of_a_model_without_an_entry_is_not_stored(group, caplog):
+def test_result_with_a_table_without_a_cacheops_entry_is_not_stored(group, caplog):
     querysets._report_untracked.cache_clear()
 
     def found():
@@ -287,7 +287,7 @@ def test_a_result_of_a_model_without_an_entry_is_not_stored(group, caplog):
     assert "CACHEOPS has no entry for admin.LogEntry" in record.message
 
 
-def test_joins_that_only_compiling_adds_are_dependencies():
+def test_joins_added_by_the_compiler_are_dependencies():
     assert Dependencies.of([Place.objects.select_related("city")]).conditions.keys() >= {
         "shapes_place",
         "shapes_city",
@@ -303,7 +303,7 @@ def test_joins_that_only_compiling_adds_are_dependencies():
     ],
     ids=["select_related", "order_by"],
 )
-def test_a_row_that_a_join_to_the_same_table_finds_is_seen(query):
+def test_change_of_a_row_from_a_self_join_invalidates(query):
     capitals = [City.objects.create(name="Paris"), City.objects.create(name="Rome")]
     for capital in capitals:
         City.objects.create(name="a", capital=capital)
@@ -318,7 +318,7 @@ def test_a_row_that_a_join_to_the_same_table_finds_is_seen(query):
 
 
 @pytest.mark.parametrize("condition", [Q(place=None), Q(place__name="") | Q(place__name=None)])
-def test_the_first_row_of_an_outer_join_is_seen(condition):
+def test_first_row_of_an_outer_join_invalidates(condition):
     city = City.objects.create(name="Paris")
     assert list(City.objects.filter(condition)) == [city]
 
@@ -364,7 +364,7 @@ CHANGES = {
     [*PLACES.values(), *RESTAURANTS.values()],
     ids=[*(f"place {name}" for name in PLACES), *(f"restaurant {name}" for name in RESTAURANTS)],
 )
-def test_inherited_rows_are_seen_in_both_directions(read, written, change):
+def test_writes_of_parents_and_children_invalidate_each_other(read, written, change):
     City.objects.create(name="Paris")
     Restaurant.objects.create(name="Old", stars=1)
     before = read()
@@ -376,7 +376,7 @@ def test_inherited_rows_are_seen_in_both_directions(read, written, change):
 
 
 @pytest.mark.parametrize(("field", "model"), [("city", City), ("region", Region)])
-def test_a_field_that_a_deletion_empties_is_seen(field, model):
+def test_field_set_to_null_by_a_deletion_invalidates(field, model):
     target = model.objects.create(name="Paris")
     place = Place.objects.create(name="Louvre", **{field: target})
     found = Place.objects.filter(name="Louvre", **{field: None})
@@ -387,7 +387,7 @@ def test_a_field_that_a_deletion_empties_is_seen(field, model):
     assert list(found.all()) == [place]
 
 
-def test_related_objects_added_in_bulk_are_seen():
+def test_related_objects_added_in_bulk_invalidate():
     city, place = City.objects.create(name="Paris"), Place.objects.create(name="Louvre")
     assert list(city.place_set.all()) == []
 
@@ -397,7 +397,7 @@ def test_related_objects_added_in_bulk_are_seen():
     assert list(city.place_set.all()) == []
 
 
-def test_equal_values_that_are_written_differently_are_one_condition():
+def test_equal_values_with_different_notations_are_one_condition():
     noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
     place = Place.objects.create(name="Old", rating=Decimal("1.5"), opened=noon)
 
@@ -416,7 +416,7 @@ def test_equal_values_that_are_written_differently_are_one_condition():
     assert names() == ["New", "New"]
 
 
-def test_a_value_that_only_the_database_knows_is_seen():
+def test_value_computed_by_the_database_invalidates():
     place = Place.objects.create(name="Louvre")
     assert list(Place.objects.filter(visits=1)) == []
 
@@ -426,7 +426,7 @@ def test_a_value_that_only_the_database_knows_is_seen():
     assert list(Place.objects.filter(visits=1)) == [place]
 
 
-def test_an_upsert_is_seen_by_the_fields_that_it_leaves():
+def test_upsert_invalidates_results_by_unchanged_fields():
     User.objects.create_user("ada", "ada@example.com")
     found = User.objects.filter(email="ada@example.com")
     assert found.get().is_active
@@ -436,7 +436,7 @@ def test_an_upsert_is_seen_by_the_fields_that_it_leaves():
     assert not found.get().is_active
 
 
-def test_the_deletion_of_a_row_that_was_loaded_in_part_is_seen():
+def test_deletion_of_a_row_with_deferred_fields_invalidates():
     place = Place.objects.create(name="Louvre")
     assert list(Place.objects.filter(name="Louvre")) == [place]
 
@@ -461,7 +461,7 @@ STALE = {
 
 
 @pytest.mark.parametrize("write", STALE.values(), ids=STALE)
-def test_a_save_of_an_instance_that_differs_from_its_row_is_seen(write):
+def test_save_of_an_outdated_instance_invalidates(write):
     place = Place.objects.create(name="Old")
     save(places.nocache().get(), name="New")
     before = rows_by_values(Place.objects.all())
@@ -472,7 +472,7 @@ def test_a_save_of_an_instance_that_differs_from_its_row_is_seen(write):
 
 
 @pytest.mark.parametrize("instance", [lambda place: place, lambda place: Place(pk=place.pk)])
-def test_a_deletion_by_an_instance_that_differs_from_its_row_is_seen(instance):
+def test_deletion_by_an_outdated_instance_invalidates(instance):
     place = Place.objects.create(name="Old")
     save(places.nocache().get(), name="New")
     assert list(Place.objects.filter(name="New")) == [place]
@@ -484,7 +484,7 @@ def test_a_deletion_by_an_instance_that_differs_from_its_row_is_seen(instance):
 
 if hasattr(shapes, "Street"):  # DB_CASCADE of Django 6.1
 
-    def test_rows_that_the_database_deletes_by_itself_are_seen():
+    def test_deletion_by_the_database_invalidates():
         city = City.objects.create(name="Paris")
         district = shapes.District.objects.create(name="Marais", city=city)
         street = shapes.Street.objects.create(name="Rivoli", district=district)
@@ -495,7 +495,7 @@ if hasattr(shapes, "Street"):  # DB_CASCADE of Django 6.1
         assert list(shapes.Street.objects.filter(name="Rivoli")) == []
 
 
-def test_a_change_of_a_row_that_objects_hides_is_seen():
+def test_change_of_a_row_that_the_default_manager_hides_invalidates():
     person = Person.everyone.create(name="ada")
     assert list(Person.everyone.filter(name="ada")) == [person]
 
@@ -504,7 +504,7 @@ def test_a_change_of_a_row_that_objects_hides_is_seen():
     assert list(Person.everyone.filter(name="ada")) == []
 
 
-def test_a_save_of_fields_that_no_condition_names_leaves_the_results_of_others(
+def test_save_of_fields_without_conditions_does_not_invalidate_other_rows(
     user, django_assert_num_queries
 ):
     other = User.objects.create_user("grace")
@@ -522,21 +522,21 @@ class Name(str, Enum):  # noqa: UP042 - a StrEnum prints as its value
 
 @pytest.mark.parametrize("asked", ["Louvre", Name.LOUVRE])
 @pytest.mark.parametrize("written", ["Louvre", Name.LOUVRE])
-def test_an_enumeration_of_strings_is_its_value(asked, written):
+def test_string_enumeration_equals_its_value(asked, written):
     assert list(Place.objects.filter(name=asked)) == []
     place = Place.objects.create(name=written)
     assert list(Place.objects.filter(name=asked)) == [place]
 
 
-def test_excluding_several_lists_takes_no_time():
-    """It is 20 conditions of two values each, and 2 to the power of 20 of their opposites."""
+def test_exclude_with_several_lists_is_fast():
+    """20 conditions of two values each; negated, they would become 2 to the power of 20."""
     found = Place.objects.exclude(name__in=["a", "b", "c", "d"], visits__in=[1, 2, 3, 4, 5])
     started = time.process_time()
     assert Dependencies.of([found]).conditions["shapes_place"] == [{}]
     assert time.process_time() - started < 0.5
 
 
-def test_a_row_that_two_children_share_is_seen():
+def test_row_shared_by_two_children_invalidates_both():
     restaurant = Restaurant.objects.create(name="Old")
     Bar(place_ptr_id=restaurant.pk, name="Old").save()
 
@@ -557,7 +557,7 @@ AGGREGATES = {
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATES.values(), ids=AGGREGATES)
-def test_a_table_that_an_aggregate_names_is_seen(aggregate):
+def test_table_in_an_aggregate_is_a_dependency(aggregate):
     city = City.objects.create(name="Paris")
     expression = aggregate()
     before = [City.objects.aggregate(found=expression) for _ in range(2)][1]
@@ -567,7 +567,7 @@ def test_a_table_that_an_aggregate_names_is_seen(aggregate):
     assert City.objects.aggregate(found=expression)["found"] == 1 != before["found"]
 
 
-def test_aggregates_that_print_alike_are_told_apart():
+def test_aggregates_with_equal_repr_have_separate_results():
     Place.objects.create(visits=1)
     fields = {float: FloatField(), int: IntegerField()}
     for kind, field in fields.items():
@@ -575,14 +575,14 @@ def test_aggregates_that_print_alike_are_told_apart():
         assert isinstance(found, kind)
 
 
-def test_queries_whose_parameters_read_alike_are_told_apart():
+def test_queries_with_similar_parameters_have_separate_results():
     City.objects.create(name="a")
     found = City.objects.annotate(number=Count("place"))
     assert not found.filter(name__in=["a, b"])
     assert len(found.filter(name__in=["a", "b"])) == 1
 
 
-def test_what_a_related_manager_finds_has_no_stale_instance():
+def test_rows_of_a_related_manager_have_no_stale_instance():
     Place.objects.create(name="Louvre", city=City.objects.create(name="Old"))
 
     def names():
@@ -594,3 +594,35 @@ def test_what_a_related_manager_finds_has_no_stale_instance():
     assert names() == names() == ["Old", "Old"]
     save(City.objects.get(), name="New")
     assert names() == ["New", "New"]
+
+
+def test_table_without_a_model_is_not_tracked():
+    assert dependencies.missing_entry("elsewhere") == (
+        "No model has the table elsewhere, so its changes are not tracked."
+    )
+    assert not dependencies.is_tracked(None)
+    assert dependencies._complete({"elsewhere": [{}]}) == {
+        "elsewhere": [{}],
+        "?": [{"table": "elsewhere"}],
+    }
+
+
+def test_query_without_possible_rows_depends_on_nothing():
+    assert dependencies.conditions_of(Place.objects.none().union(Place.objects.none())) == {}
+
+
+def test_condition_on_a_transformed_column_matches_any_row():
+    found = Dependencies.of([Place.objects.filter(opened__year__gt=2025, opened__month=1)])
+
+    assert found.conditions["shapes_place"] == [{}]
+
+
+def test_values_that_a_collation_makes_equal_are_one_condition():
+    field = Place._meta.get_field("name")
+    field.db_collation = "NOCASE"
+    try:
+        found = Dependencies.of([Place.objects.filter(name="Louvre")])
+    finally:
+        field.db_collation = None
+
+    assert found.conditions["shapes_place"] == [{}]

@@ -1,4 +1,4 @@
-"""What a cached response must not depend on, however a view is written."""
+"""A cached response does not depend on the caller, however its view is written."""
 
 import itertools
 import logging
@@ -29,7 +29,7 @@ class View(APIView):
 
 
 class Varying(View):
-    """A response with any headers, which also varies on a value and a header."""
+    """A response with any header, which varies on a value and a header."""
 
     @cached_response(Group, vary_on=["X-Tenant", lambda request: request.query_params.get("v")])
     def get(self, request, header, value):
@@ -66,7 +66,7 @@ class Reads(View):
 
 
 class OwnCookies(View):
-    """A response for each caller, which also depends on cookies."""
+    """A response per caller that reads the cookies."""
 
     @cached_response(Group)
     def get(self, request):
@@ -81,7 +81,7 @@ class NamedCookies(View):
 
 
 class OwnCredentials(View):
-    """One that reads credentials which no authenticator knows."""
+    """A response per caller that reads the credentials itself."""
 
     @cached_response(Group)
     def get(self, request):
@@ -143,16 +143,16 @@ def is_hit(url, **headers):
     ["Cache-Control/no-store", "Vary/X-Other", "Vary/*", "Content-Encoding/gzip", "Set-Cookie/a=b"],
 )
 @pytest.mark.parametrize("view", ["varying", "for-all"])
-def test_varying_on_something_leaves_the_rules_of_headers_in_force(view, header):
+def test_vary_on_does_not_make_uncacheable_headers_cacheable(view, header):
     assert not is_hit(f"/{view}/{header}/")
 
 
-def test_a_private_response_is_never_shared():
+def test_private_response_is_never_shared():
     assert not is_hit("/for-all/Cache-Control/private/")
     assert not is_hit("/cookie/")
 
 
-def test_a_header_that_is_named_varies_the_response():
+def test_vary_on_a_header_separates_responses():
     url, client = "/varying/Vary/X-Tenant/", APIClient()
     bodies = {
         (tenant, value): client.get(f"{url}?v={value}", headers={"X-Tenant": tenant}).json()["call"]
@@ -166,13 +166,13 @@ def test_a_header_that_is_named_varies_the_response():
 
 
 @pytest.mark.parametrize("header", ["Authorization", "cookie"])
-def test_a_shared_response_cannot_vary_on_credentials(header):
-    with pytest.raises(TypeError, match="leave shared out"):
+def test_shared_response_cannot_vary_on_credentials(header):
+    with pytest.raises(TypeError, match="remove shared=True"):
         cached_response(Group, shared=True, vary_on=header)
 
 
 @pytest.mark.parametrize("what", ["authorization", "environ", "Django's", "cookie"])
-def test_a_shared_response_is_computed_without_the_caller_s_credentials(what):
+def test_shared_response_is_computed_without_credentials(what):
     client = APIClient()
     client.cookies["theme"] = "dark"
     responses_ = [
@@ -182,7 +182,7 @@ def test_a_shared_response_is_computed_without_the_caller_s_credentials(what):
     assert [response.json() for response in responses_] == [{"found": None}] * 2
 
 
-def test_a_shared_response_may_not_read_cookies():
+def test_shared_response_cannot_read_cookies():
     client = APIClient()
     client.cookies["theme"] = "dark"
 
@@ -190,12 +190,12 @@ def test_a_shared_response_may_not_read_cookies():
         client.get("/reads/cookies/")
 
 
-def test_a_shared_response_may_not_read_the_user_that_django_remembers(client_of):
+def test_shared_response_cannot_read_the_user_that_django_cached(client_of):
     with pytest.raises(ImproperlyConfigured, match=r"Reads\.get .* reads the user"):
         client_of("ada").get("/reads/user/")
 
 
-def test_the_cookies_of_a_response_are_part_of_its_key_or_hidden():
+def test_cookies_are_part_of_the_key_or_hidden():
     clients = [APIClient() for _ in range(2)]
     for number, client in enumerate(clients):
         client.cookies["cart"] = str(number)
@@ -207,22 +207,22 @@ def test_the_cookies_of_a_response_are_part_of_its_key_or_hidden():
     assert [client.get("/named-cookies/").json() for client in clients] == carts
 
 
-def test_credentials_that_no_authenticator_knows_are_part_of_the_key():
-    def ask(key):
+def test_credentials_without_an_authenticator_are_part_of_the_key():
+    def fetch(key):
         return APIClient().get("/own-credentials/", headers={"Authorization": key}).json()
 
-    answers = {key: ask(f"Key {key}") for key in ("a", "b")}
-    assert {key: answer["key"] for key, answer in answers.items()} == {"a": "Key a", "b": "Key b"}
-    assert {key: ask(f"Key {key}") for key in answers} == answers
+    found = {key: fetch(f"Key {key}") for key in ("a", "b")}
+    assert {key: body["key"] for key, body in found.items()} == {"a": "Key a", "b": "Key b"}
+    assert {key: fetch(f"Key {key}") for key in found} == found
 
 
-def test_rows_that_a_response_varies_on_are_told_apart_by_their_key():
+def test_vary_on_a_row_uses_its_primary_key():
     found = [APIClient().get("/tenants/", headers={"X-Tenant": pk}).json()["call"] for pk in "121"]
 
     assert found[0] == found[2] != found[1]
 
 
-def test_a_public_page_is_computed_without_cookies():
+def test_public_page_is_computed_without_cookies():
     client = Client()
     client.cookies["theme"] = "dark"
     body = client.get("/page/").content
@@ -234,7 +234,7 @@ def test_a_public_page_is_computed_without_cookies():
 @pytest.mark.parametrize(
     "headers", [{"CONTENT_LENGTH": "8"}, {"HTTP_TRANSFER_ENCODING": "chunked"}]
 )
-def test_a_request_with_a_body_bypasses_the_cache(headers):
+def test_request_with_a_body_bypasses_the_cache(headers):
     client = APIClient()
     first = client.get("/own/").content
     body = {"data": '{"a": 1}', "content_type": "application/json", **headers}
@@ -245,7 +245,7 @@ def test_a_request_with_a_body_bypasses_the_cache(headers):
     assert Client().generic("GET", "/page/", "body", **headers).content != page
 
 
-def test_a_model_without_an_entry_is_found_at_startup(monkeypatch):
+def test_model_without_a_cacheops_entry_is_found_at_startup(monkeypatch):
     declared: list = []
     monkeypatch.setattr(checks, "declared", declared)
     monkeypatch.setattr(dependencies, "declared", declared)
@@ -258,7 +258,7 @@ def test_a_model_without_an_entry_is_found_at_startup(monkeypatch):
     assert "get: CACHEOPS has no entry for sessions.Session" in message.msg
 
 
-def test_a_queryset_of_a_model_without_an_entry_is_served_uncached(caplog):
+def test_queryset_of_a_model_without_a_cacheops_entry_is_not_cached(caplog):
     responses._report.cache_clear()
     with caplog.at_level(logging.ERROR):
         assert not is_hit("/sessions/")

@@ -13,13 +13,13 @@ SELECT = sql.Composed([sql.SQL("SELECT "), sql.Literal("an update")])
     ("statement", "writes"),
     [(UPDATE, True), ("DELETE FROM a", True), (b"INSERT", True), (sql.SQL("SELECT 1"), False)],
 )
-def test_statements_that_write(statement, writes):
+def test_sql_that_writes_is_recognized(statement, writes):
     assert is_sql_dirty(statement) is writes
 
 
 @pytest.mark.redis
 @pytest.mark.django_db(transaction=True)
-def test_composed_sql_in_a_transaction_is_run_and_bypasses_the_cache_after_it_has_written():
+def test_composed_sql_runs_in_a_transaction_and_a_write_bypasses_the_cache():
     Group.objects.create(name="old")
     assert Group.objects.get().name == "old"
     is_composed = connection.vendor == "postgresql"

@@ -1,4 +1,4 @@
-"""Nothing is stored that a change has overtaken while it was read or computed."""
+"""A result is not stored if a change has overtaken it while it was read or computed."""
 
 import random
 import threading
@@ -20,8 +20,7 @@ pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def after_reading(monkeypatch, elsewhere):
-    """Return a function that has a write happen between the next read of the database and the
-    moment when its result is stored."""
+    """Return a function that runs a write after the next read, before its result is stored."""
     execute_sql = SQLCompiler.execute_sql
 
     def after_reading(write):
@@ -40,7 +39,7 @@ def after_reading(monkeypatch, elsewhere):
     return after_reading
 
 
-places: Any = Place.objects  # which cacheops gives methods
+places: Any = Place.objects  # cacheops adds methods
 READS = {
     "get": lambda: Place.objects.filter(name="Old").first(),
     "fetch": lambda: list(Place.objects.values_list("name", flat=True)),
@@ -78,7 +77,7 @@ def rename():
 
 @pytest.mark.parametrize("write", [rename, lambda: Place.objects.update(name="New")])
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
-def test_a_row_that_changes_while_it_is_read_is_not_stored(after_reading, read, write):
+def test_row_that_changes_while_it_is_read_is_not_stored(after_reading, read, write):
     Restaurant.objects.create(name="Old", city=City.objects.create(name="Paris"))
     after_reading(write)
     overtaken = read()
@@ -87,14 +86,14 @@ def test_a_row_that_changes_while_it_is_read_is_not_stored(after_reading, read, 
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
-def test_a_result_that_nothing_overtakes_is_stored(read, django_assert_num_queries):
+def test_result_is_stored_without_a_concurrent_change(read, django_assert_num_queries):
     Restaurant.objects.create(name="Old", city=City.objects.create(name="Paris"))
     expected = read()
     with django_assert_num_queries(0):
         assert read() == expected
 
 
-def test_stamps_that_are_evicted_while_a_row_is_read_keep_it_from_being_stored(
+def test_result_is_not_stored_if_its_stamps_were_evicted_meanwhile(
     after_reading, django_assert_num_queries
 ):
     Place.objects.create(name="Old")
@@ -111,7 +110,7 @@ def test_stamps_that_are_evicted_while_a_row_is_read_keep_it_from_being_stored(
         read()
 
 
-def test_a_lock_is_released_when_another_reader_has_finished(monkeypatch, elsewhere):
+def test_lock_is_released_after_a_late_claim(monkeypatch, elsewhere):
     Place.objects.create(name="Old")
     read, claim, others = READS["locked fetch"], Slot.claim, [lambda: READS["locked fetch"]()]
 
@@ -125,7 +124,7 @@ def test_a_lock_is_released_when_another_reader_has_finished(monkeypatch, elsewh
     assert not list(redis_client.plain.scan_iter("tests:*:lock"))
 
 
-def test_a_stamp_never_returns_whatever_seeds_random():
+def test_stamps_are_unique_even_if_random_is_seeded():
     def drop_stamps():
         for key in redis_client.plain.scan_iter("*:conj:*"):
             redis_client.plain.delete(key)
@@ -142,8 +141,8 @@ def test_a_stamp_never_returns_whatever_seeds_random():
     assert Place.objects.get().name == "New"
 
 
-def test_a_snapshot_s_rows_are_not_stored(monkeypatch, django_assert_num_queries):
-    """As under REPEATABLE READ, or on SQLite in a transaction that does not lock out writers."""
+def test_rows_of_a_snapshot_are_not_stored(monkeypatch, django_assert_num_queries):
+    """Snapshots: REPEATABLE READ, and SQLite transactions that do not lock out writers."""
     Place.objects.create(name="Old")
     connection = connections["default"]
     if connection.vendor == "sqlite":

@@ -8,9 +8,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpResponse, StreamingHttpResponse
 from django.middleware.csrf import get_token
 from django.template.response import SimpleTemplateResponse
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import path
 from django.utils import timezone, translation
+from prometheus_client import REGISTRY
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.generics import get_object_or_404
 from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
@@ -28,7 +29,7 @@ calls = itertools.count()
 
 
 class Own(APIView):
-    """An answer for each user."""
+    """A response per user."""
 
     permission_classes = [AllowAny]
 
@@ -42,7 +43,7 @@ class Own(APIView):
 
 
 class Shared(APIView):
-    """One answer for everyone who is signed in."""
+    """One response for all users who are signed in."""
 
     permission_classes = [IsAuthenticated]
     renderer_classes = [JSONRenderer, BrowsableAPIRenderer]
@@ -58,7 +59,7 @@ class OwnedByAda(BasePermission):
 
 
 class Mistaken(APIView):
-    """Shared, and yet not the same for everyone."""
+    """A response that is shared by mistake: it depends on the user."""
 
     permission_classes = [OwnedByAda]
 
@@ -84,7 +85,7 @@ class Throttled(APIView):
         return Response({})
 
 
-class Unkept(APIView):
+class Uncacheable(APIView):
     permission_classes = [AllowAny]
 
     @cached_response(Group, shared=True)
@@ -104,7 +105,7 @@ class Unkept(APIView):
 
 
 class Cart(APIView):
-    """Something in the session."""
+    """A response that depends on the session."""
 
     permission_classes = [AllowAny]
 
@@ -121,7 +122,7 @@ class Device:
 
 
 class Headers(BaseAuthentication):
-    """Users of which there are no rows, and some that are no users."""
+    """Authenticates as users without rows, and as an object that is not a user."""
 
     def authenticate(self, request):
         if "X-Device" in request.headers:
@@ -168,7 +169,7 @@ class Set(ViewSet):
 
 
 class Template(SimpleTemplateResponse):
-    """One that is rendered after its view is done."""
+    """A response that is rendered after its view has returned."""
 
     @property
     def rendered_content(self):
@@ -186,17 +187,17 @@ def page(request, kind="plain"):
         return HttpResponse(f"{request.csp_nonce} {next(calls)}")
     if kind == "template":
         return Template("index.html")
-    response = HttpResponse(str(next(calls)), status=404 if kind == "status" else 200)
-    if kind == "cookie":
-        response.set_cookie("a", "b")
-    if kind == "vary":
-        response["Vary"] = "Accept-Encoding, X-Tenant"
-    if kind == "encoded":
-        response["Content-Encoding"] = "gzip"
     if kind == "messages":
         messages.success(request, "Thanks, Ada!")
-    if kind == "private":
-        response["Cache-Control"] = "private"
+    headers = {
+        "vary": {"Vary": "Accept-Encoding, X-Tenant"},
+        "encoded": {"Content-Encoding": "gzip"},
+        "private": {"Cache-Control": "private"},
+    }
+    status = 404 if kind == "status" else 200
+    response = HttpResponse(str(next(calls)), status=status, headers=headers.get(kind))
+    if kind == "cookie":
+        response.set_cookie("a", "b")
     return response
 
 
@@ -205,7 +206,7 @@ urlpatterns = [
     path("shared/", Shared.as_view()),
     path("mistaken/<reads>/", Mistaken.as_view()),
     path("throttled/", Throttled.as_view()),
-    path("unkept/<kind>/", Unkept.as_view()),
+    path("uncacheable/<kind>/", Uncacheable.as_view()),
     path("set/<int:pk>/", Set.as_view({"get": "retrieve"})),
     path("cart/", Cart.as_view()),
     path("stateless/", StatelessView.as_view()),
@@ -221,25 +222,25 @@ def _urls(settings):
     settings.ROOT_URLCONF = __name__
 
 
-def is_kept(client, url, **headers):
-    """Tell whether the second of two requests is answered from the cache."""
+def is_cached(client, url, **headers):
+    """Return whether the second of two requests is served from the cache."""
     bodies = [client.get(url, headers=headers).getvalue() for _ in range(2)]
     return bodies[0] == bodies[1]
 
 
-def test_each_user_has_an_answer_of_their_own(client_of):
+def test_cached_response_is_never_served_to_another_user(client_of):
     for names in itertools.permutations(["ada", "grace", None]):
-        Group.objects.create(name=f"{names}")  # which empties the cache
+        Group.objects.create(name=f"{names}")  # invalidates all responses
         clients = {name: client_of(name) for name in names}
-        answers = {name: client.get("/own/").json() for name, client in clients.items()}
+        found = {name: client.get("/own/").json() for name, client in clients.items()}
 
-        assert {name: answer["user"] for name, answer in answers.items()} == {
+        assert {name: body["user"] for name, body in found.items()} == {
             name: name or "" for name in names
         }
-        assert {name: client.get("/own/").json() for name, client in clients.items()} == answers
+        assert {name: client.get("/own/").json() for name, client in clients.items()} == found
 
 
-def test_an_answer_says_who_may_keep_it(client_of):
+def test_cache_control_of_shared_and_private_responses(client_of):
     own = client_of("ada").get("/own/")
     shared = client_of("ada").get("/shared/")
 
@@ -248,19 +249,17 @@ def test_an_answer_says_who_may_keep_it(client_of):
     assert shared.headers["Cache-Control"] == "no-cache"
 
 
-def test_a_shared_answer_is_for_those_who_may_see_it(client_of):
-    answers = [client_of(name).get("/shared/") for name in ("ada", "grace")]
+def test_shared_response_is_served_to_permitted_users_only(client_of):
+    responses = [client_of(name).get("/shared/") for name in ("ada", "grace")]
 
-    assert answers[0].content == answers[1].content
-    assert [answer.headers["Cache-Status"].partition("; ")[2] for answer in answers] == [
-        "fwd=miss",
-        "hit",
-    ]
+    assert responses[0].content == responses[1].content
+    statuses = [response.headers["Cache-Status"].partition("; ")[2] for response in responses]
+    assert statuses == ["fwd=miss", "hit"]
     assert client_of().get("/shared/").status_code == 401
 
 
 @pytest.mark.parametrize("reads", ["user", "Django's user", "session", "auth", "object", "filter"])
-def test_a_shared_answer_may_not_ask_who_the_user_is(client_of, reads):
+def test_shared_response_cannot_read_the_user_or_the_session(client_of, reads):
     client = client_of("ada")
 
     with pytest.raises(ImproperlyConfigured, match=r"Mistaken\.get is a cached_response with"):
@@ -269,7 +268,7 @@ def test_a_shared_answer_may_not_ask_who_the_user_is(client_of, reads):
 
 @pytest.fixture
 def _languages(settings):
-    """Have Django choose again whether there are languages."""
+    """Make Django read USE_I18N again."""
     settings.USE_I18N = True
     chosen = vars(translation)["_trans"].__dict__
     chosen.clear()
@@ -278,10 +277,10 @@ def _languages(settings):
 
 
 @pytest.mark.usefixtures("_languages")
-def test_what_answers_are_kept_apart_by(client_of, settings):
+def test_factors_of_the_key(client_of, settings):
     client = client_of("ada")
 
-    def ask(query="", host="testserver", language="en", zone="UTC", **headers):
+    def fetch(query="", host="testserver", language="en", zone="UTC", **headers):
         with translation.override(language), timezone.override(zone):
             return client.get(f"/shared/{query}", headers=headers, SERVER_NAME=host).json()["call"]
 
@@ -295,19 +294,19 @@ def test_what_answers_are_kept_apart_by(client_of, settings):
         {"zone": "Europe/Berlin"},
         {"X-Tenant": "a"},
     ]
-    first = [ask(**how) for how in different]
+    first = [fetch(**how) for how in different]
 
     assert len(set(first)) == len(different)
-    assert [ask(**how) for how in different] == first
+    assert [fetch(**how) for how in different] == first
 
 
-def test_a_page_for_people_is_never_kept(client_of):
+def test_browsable_api_is_never_cached(client_of):
     for name in ("ada", "grace"):
         body = client_of(name).get("/shared/", headers={"Accept": "text/html"}).content.decode()
         assert name in body
 
 
-def test_a_conditional_request(client_of):
+def test_conditional_request(client_of):
     client = client_of()
     etag = client.get("/own/").headers["ETag"]
 
@@ -324,7 +323,7 @@ def test_a_conditional_request(client_of):
     assert changed.headers["ETag"] != etag
 
 
-def test_head_has_an_answer_of_its_own(client_of):
+def test_head_has_a_separate_cached_response(client_of):
     client = client_of()
     etag = client.get("/set/1/").headers["ETag"]
     heads = [client.head("/own/") for _ in range(2)]
@@ -335,7 +334,7 @@ def test_head_has_an_answer_of_its_own(client_of):
 
 
 @pytest.mark.parametrize("name", [None, "ada"])
-def test_sessions_are_kept_apart(client_of, name):
+def test_sessions_have_separate_responses(client_of, name):
     clients = [client_of(name) for _ in range(2)]
     for number, client in enumerate(clients):
         client.get("/cart/", {"add": number})
@@ -343,69 +342,69 @@ def test_sessions_are_kept_apart(client_of, name):
     assert [client.get("/cart/").json() for client in clients] == [{"cart": "0"}, {"cart": "1"}]
 
 
-def test_users_without_a_primary_key_share_nothing(client_of):
-    answers = [
+def test_users_without_a_primary_key_do_not_share_responses(client_of):
+    names = [
         client_of().get("/stateless/", headers={"X-User": name}).json()["user"]
         for name in ("ada", "grace", "")
     ]
 
-    assert answers == ["ada", "grace", ""]
+    assert names == ["ada", "grace", ""]
 
 
-def test_two_kinds_of_users_with_one_key_share_nothing(client_of):
+def test_user_classes_with_equal_primary_keys_do_not_share_responses(client_of):
     for header in ("X-Device", "X-User-Id"):
-        answer = client_of().get("/stateless/", headers={header: "1"}).json()
-        assert answer["kind"] == ("Device" if header == "X-Device" else "User")
+        body = client_of().get("/stateless/", headers={header: "1"}).json()
+        assert body["kind"] == ("Device" if header == "X-Device" else "User")
 
 
 @pytest.mark.parametrize("pk", ["abc", "9" * 40])
-def test_a_key_that_cannot_be_is_not_found(client_of, pk):
+def test_invalid_primary_key_is_not_found(client_of, pk):
     assert client_of().get(f"/groups/{pk}/").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/files/secret/../b/", "/files/b/", "/files//b/"])
-def test_paths_are_not_mistaken_for_others(client_of, path):
+def test_similar_paths_have_separate_responses(client_of, path):
     for other in ("/files/secret/../b/", "/files/b/", "/files//b/"):
         client_of().get(other)
 
     assert client_of().get(path).json()["path"] == path.removeprefix("/files/")
 
 
-def test_other_methods_are_left_alone(client_of):
+def test_other_methods_are_not_cached(client_of):
     client = client_of()
 
     assert client.post("/own/").content != client.post("/own/").content
 
 
 @pytest.mark.parametrize("kind", ["status", "cookie", "no-store", "stream", "vary", "csrf"])
-def test_what_is_not_kept(client_of, kind):
-    assert not is_kept(client_of(), f"/unkept/{kind}/")
+def test_uncacheable_responses_are_not_cached(client_of, kind):
+    assert not is_cached(client_of(), f"/uncacheable/{kind}/")
 
 
-def test_other_answers_and_their_headers_are_kept(client_of):
+def test_headers_are_cached_with_the_response(client_of):
     client = client_of()
-    answers = [client.get("/set/1/") for _ in range(2)]
+    responses = [client.get("/set/1/") for _ in range(2)]
 
-    assert answers[0].content == answers[1].content
-    assert [answer.headers["Link"] for answer in answers] == ["<next>", "<next>"]
-    assert [answer.headers["Cache-Control"] for answer in answers] == ["x", "x"]
+    assert responses[0].content == responses[1].content
+    assert [response.headers["Link"] for response in responses] == ["<next>", "<next>"]
+    assert [response.headers["Cache-Control"] for response in responses] == ["x", "x"]
 
 
-def test_a_hit_counts_for_the_throttle(client_of, set_rates):
+def test_throttle_counts_hits(client_of, set_rates):
     set_rates(scope="2/hour")
     client = client_of()
 
     assert [client.get("/throttled/").status_code for _ in range(3)] == [200, 200, 429]
 
 
-def test_something_to_depend_on_is_needed():
+def test_dependencies_are_required():
     with pytest.raises(TypeError, match="needs the models"):
         cached_response()
     with pytest.raises(TypeError, match="needs models, or a timeout"):
         public_page()
 
 
-def test_a_public_page_is_kept_until_its_models_change():
+def test_public_page_is_cached_until_its_models_change():
     client = Client()
     first = client.get("/page/")
     second = client.get("/page/")
@@ -418,8 +417,8 @@ def test_a_public_page_is_kept_until_its_models_change():
 
 
 @pytest.mark.parametrize("kind", ["template", "plain"])
-def test_a_public_page_without_models(kind):
-    assert is_kept(Client(), f"/page/{kind}/")
+def test_public_page_with_a_timeout_needs_no_models(kind):
+    assert is_cached(Client(), f"/page/{kind}/")
 
 
 @pytest.mark.parametrize(
@@ -437,12 +436,12 @@ def test_a_public_page_without_models(kind):
         "messages",
     ],
 )
-def test_a_page_that_is_made_for_one_visitor_is_not_kept(kind):
-    assert not is_kept(Client(), f"/page/{kind}/")
+def test_personal_page_is_not_cached(kind):
+    assert not is_cached(Client(), f"/page/{kind}/")
 
 
-def test_a_visitor_who_is_known_gets_a_page_of_their_own(client_of):
-    kept = Client().get("/page/").content
+def test_identified_visitor_bypasses_the_cache(client_of):
+    cached = Client().get("/page/").content
     signed_in = client_of("ada")
     with_token = Client(headers={"Authorization": "Token x"})
     with_form, with_message = Client(), Client()
@@ -450,11 +449,49 @@ def test_a_visitor_who_is_known_gets_a_page_of_their_own(client_of):
     with_message.cookies["messages"] = "x"
 
     for client in (signed_in, with_token, with_form, with_message):
-        assert client.get("/page/").content != kept
-        assert not is_kept(client, "/page/")
-    assert Client().get("/page/").content == kept
+        assert client.get("/page/").content != cached
+        assert not is_cached(client, "/page/")
+    assert Client().get("/page/").content == cached
 
 
-def test_a_decorated_view_keeps_its_name():
+def test_decorated_view_has_its_original_name():
     assert public_page(Group)(page).__name__ == "page"
     assert Own.get.__name__ == "get"
+
+
+def test_function_that_is_not_a_handler_is_rejected():
+    @cached_response(Group)
+    def view(request):
+        return HttpResponse()
+
+    with pytest.raises(TypeError, match=r"view is a cached_response, but not a REST framework"):
+        view(RequestFactory().get("/"))
+
+
+def test_response_without_a_content_type_stays_without_one():
+    @public_page(Group)
+    def view(request):
+        response = HttpResponse(b"")
+        del response["Content-Type"]
+        return response
+
+    responses = [view(RequestFactory().get("/no-type/")) for _ in range(2)]
+
+    assert responses[1].headers["Cache-Status"].endswith("; hit")
+    assert [response.has_header("Content-Type") for response in responses] == [False, False]
+
+
+def test_outcomes_are_counted(client_of):
+    def count(outcome):
+        labels = {"cache": "responses", "outcome": outcome}
+        return REGISTRY.get_sample_value("cache_requests_total", labels) or 0
+
+    before = {outcome: count(outcome) for outcome in ("miss", "hit", "bypass")}
+    for url in ("/set/1/", "/set/1/", "/uncacheable/status/"):
+        client_of().get(url)
+
+    assert {outcome: count(outcome) - before[outcome] for outcome in before} == {
+        "miss": 1,
+        "hit": 1,
+        "bypass": 1,
+    }

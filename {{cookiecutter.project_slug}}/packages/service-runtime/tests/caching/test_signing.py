@@ -1,4 +1,4 @@
-"""Whoever can write to Redis cannot choose what is unpickled."""
+"""Write access to Redis is not enough to choose what is unpickled."""
 
 import pickle
 from pathlib import Path
@@ -26,7 +26,7 @@ def server(settings):
 
 
 class Exploit:
-    """What creates a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self._path = path
@@ -49,7 +49,7 @@ def set_key():
     cache.set("key", ["value"])
 
 
-groups: Any = Group.objects  # which cacheops gives methods
+groups: Any = Group.objects  # cacheops adds methods
 READS = {
     "cache.get": lambda: cache.get_or_set("key", ["value"]),
     "cache.get_many": lambda: cache.get_many(["key"]).get("key") or set_key(),
@@ -76,14 +76,14 @@ TAMPERING = {
 
 
 def stored_keys(server):
-    """Return the keys of values: not of stamps, nor of the sets that find them."""
+    """Return the keys of values, without those of stamps and their schemes."""
     keys = server.scan_iter("tests:*")
     return [key for key in keys if b":conj:" not in key and b":schemes:" not in key]
 
 
 @pytest.mark.parametrize("tamper", TAMPERING.values(), ids=TAMPERING)
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
-def test_a_value_that_was_tampered_with_is_a_miss_and_runs_no_code(server, tmp_path, read, tamper):
+def test_tampered_value_is_a_miss_and_runs_no_code(server, tmp_path, read, tamper):
     Group.objects.create(name="editors")
     read()
     expected = read()
@@ -95,12 +95,12 @@ def test_a_value_that_was_tampered_with_is_a_miss_and_runs_no_code(server, tmp_p
     read()
 
     assert not (tmp_path / "file").exists()
-    assert server.get(key) != tampered  # removed, or stored anew
+    assert server.get(key) != tampered  # deleted or replaced
     assert read() == expected
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
-def test_a_value_is_valid_under_its_own_key_only(server, read):
+def test_value_copied_from_another_key_is_invalid(server, read):
     Group.objects.create(name="editors")
     read()
     expected = read()
@@ -116,7 +116,7 @@ def test_a_value_is_valid_under_its_own_key_only(server, read):
 
 
 @pytest.mark.parametrize("read", [by_model, READS["queryset"], READS["response"]])
-def test_an_older_value_is_invalid_under_the_present_stamps(server, read):
+def test_older_value_is_invalid_with_the_current_stamps(server, read):
     group = Group.objects.create(name="editors")
     read()
     (key,) = stored_keys(server)
@@ -131,7 +131,7 @@ def test_an_older_value_is_invalid_under_the_present_stamps(server, read):
     assert server.get(key) != forged
 
 
-def test_an_unreadable_value_is_removed_and_leaves_the_others(server):
+def test_unreadable_value_is_deleted_without_the_others(server):
     cache.set_many({"a": 1, "b": ["b"], "c": ["c"]})
     server.set(cache.make_and_validate_key("b"), pickle.dumps(["forged"]))
 
@@ -141,7 +141,7 @@ def test_an_unreadable_value_is_removed_and_leaves_the_others(server):
 
 
 class Changing:
-    """A class of which another release has a different state."""
+    """A class whose state is different in another release."""
 
     error: type[Exception] | None = None
 
@@ -154,7 +154,7 @@ class Changing:
 
 
 @pytest.mark.parametrize("error", [TypeError, ValueError, KeyError, AttributeError, RecursionError])
-def test_a_value_whose_class_cannot_read_it_is_a_miss(server, monkeypatch, error):
+def test_value_whose_class_cannot_read_it_is_a_miss(server, monkeypatch, error):
     compute = cached_as(Group, timeout=60)(Changing)
     in_time = cached(timeout=60)(Changing)
     cache.set("key", Changing())
@@ -169,7 +169,7 @@ def test_a_value_whose_class_cannot_read_it_is_a_miss(server, monkeypatch, error
     assert not server.exists(cache.make_and_validate_key("key"))
 
 
-def test_former_keys_are_accepted(settings):
+def test_secret_key_fallbacks_are_accepted(settings):
     cache.set("key", ["value"])
     assert by_model() == ["by model"]
     former, settings.SECRET_KEY = settings.SECRET_KEY, "x" * 50
@@ -180,7 +180,7 @@ def test_former_keys_are_accepted(settings):
     assert cache.get("key") is None
 
 
-def test_what_belongs_to_the_place_is_no_part_of_the_value():
+def test_signature_separates_place_and_value():
     signature = signing.sign(b"ab", b"c")[: signing.SIZE]
 
     with pytest.raises(signing.InvalidSignatureError):
@@ -188,7 +188,7 @@ def test_what_belongs_to_the_place_is_no_part_of_the_value():
 
 
 @given(st.binary(), st.binary(), st.binary(), st.binary())
-def test_a_signature_is_of_one_place_and_value(place, value, other_place, other_value):
+def test_signature_is_valid_for_one_place_and_value_only(place, value, other_place, other_value):
     signed = signing.sign(place, value)
     assert signing.unsign(place, signed) == value
     if (place, value) != (other_place, other_value):

@@ -1,6 +1,6 @@
 import threading
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import pytest
 from django.db import connection
@@ -8,19 +8,20 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import OperationalError
 
 from service_runtime.ops import health
-from service_runtime.redis.clients import client
+from service_runtime.redis import client
+from service_runtime.single_flight import SingleFlight
 
 
 @pytest.fixture
 def new_process(monkeypatch):
-    """Begin without what an earlier probe found out, and keep the test's connection."""
+    """Start without the results of earlier probes, and keep the connection of the test."""
     monkeypatch.setattr(health, "_migrated", False)
     monkeypatch.setattr(connection, "close", lambda: None)
-    monkeypatch.setattr(health._database_check, "run", health._database)
+    monkeypatch.setattr(health._database_check, "run", lambda timeout: health._database())
 
 
 @pytest.mark.django_db
-def test_ready_when_migrated(new_process):
+def test_process_is_ready_when_migrated(new_process):
     ready, body = health.readiness(draining=False)
 
     assert ready
@@ -28,7 +29,7 @@ def test_ready_when_migrated(new_process):
 
 
 @pytest.mark.django_db
-def test_not_ready_while_a_migration_waits(new_process, monkeypatch):
+def test_process_is_not_ready_while_a_migration_is_pending(new_process, monkeypatch):
     monkeypatch.setattr(MigrationExecutor, "migration_plan", lambda *args: ["pending"])
 
     ready, body = health.readiness(draining=False)
@@ -38,13 +39,13 @@ def test_not_ready_while_a_migration_waits(new_process, monkeypatch):
 
 
 @pytest.mark.django_db
-def test_a_database_that_goes_away_is_reported_and_does_not_gate(new_process, monkeypatch):
+def test_database_outage_is_reported_and_does_not_affect_readiness(new_process, monkeypatch):
     health.readiness(draining=False)
 
-    def refuse():
+    def fail():
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr(connection, "cursor", refuse)
+    monkeypatch.setattr(connection, "cursor", fail)
     ready, body = health.readiness(draining=False)
 
     assert ready
@@ -52,57 +53,46 @@ def test_a_database_that_goes_away_is_reported_and_does_not_gate(new_process, mo
 
 
 @pytest.mark.django_db
-def test_not_ready_while_draining(new_process):
+def test_process_is_not_ready_while_draining(new_process):
     ready, body = health.readiness(draining=True)
 
     assert not ready
     assert body["status"] == "draining"
 
 
-def test_a_database_that_hangs_does_not_hold_up_the_probe(monkeypatch):
+def test_hung_database_does_not_delay_the_probe(monkeypatch):
     monkeypatch.setattr(health, "CHECK_SECONDS", 0.01)
-    goes_on = threading.Event()
-    check = health.BoundedCheck(lambda: "ok" if goes_on.wait(20) else "never")
+    finished = threading.Event()
+    check = SingleFlight(lambda: "ok" if finished.wait(20) else "never", "health")
+    monkeypatch.setattr(health, "_database_check", check)
 
-    # The second finds the first still under way, and does not add to it.
-    assert [check.run(), check.run()] == ["unreachable", "unreachable"]
-    assert threading.active_count() < 10
+    assert health.readiness(draining=False)[1]["database"] == "unreachable"
 
-    goes_on.set()
-    monkeypatch.setattr(health, "CHECK_SECONDS", 20)
-    for thread in threading.enumerate():
-        if thread.name == "health":
-            thread.join()
-    assert check.run() == "ok"
+    finished.set()
 
 
-def test_probes_that_come_together_share_a_check():
-    goes_on, calls = threading.Event(), []
+def test_redis_is_optional(settings):
+    settings.REDIS_URL = ""
 
-    def slow():
-        calls.append(1)
-        goes_on.wait(20)
-        return "ok"
-
-    check = health.BoundedCheck(slow)
-    with ThreadPoolExecutor(12) as pool:
-        answers = [pool.submit(check.run) for _ in range(12)]
-        goes_on.set()
-
-    assert {answer.result() for answer in answers} == {"ok"}
-    assert len(calls) <= 12
+    assert health._redis() == "not configured"
 
 
-def test_a_check_that_raises_ends():
-    check = health.BoundedCheck(lambda: str(1 // 0))
-
+@pytest.mark.django_db
+def test_migrations_are_checked_until_they_are_complete(new_process, monkeypatch):
+    plan = Mock(return_value=["pending"])
+    monkeypatch.setattr(MigrationExecutor, "migration_plan", plan)
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError):
-            check.run()
+        health.readiness(draining=False)
+    plan.return_value = []
+    bodies = [health.readiness(draining=False)[1] for _ in range(2)]
+
+    assert plan.call_count == 3
+    assert [body["status"] for body in bodies] == ["ready", "ready"]
+    assert [body["database"] for body in bodies] == ["ok", "ok"]
 
 
 @pytest.mark.redis
-def test_a_redis_that_denies_the_service_s_keys_is_unreachable(operator, settings):
+def test_redis_that_denies_access_to_the_keys_is_unreachable(operator, settings):
     assert health._redis() == "ok"
     settings.CACHE_KEY_PREFIX = "other"
     name, password = "tests-stranger", uuid.uuid4().hex

@@ -2,23 +2,25 @@ import copy
 import os
 import socketserver
 import threading
+from typing import Any
 
 import pytest
 import redis
+from prometheus_client import REGISTRY
 
+from service_runtime.redis import breaker_for, client, connection_options
 from service_runtime.redis.circuit_breaker import CircuitBreaker
-from service_runtime.redis.clients import circuit_breaker, client, connection_options, server_of
 from tests.waiting import wait_for
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """Answers PING and whatever a connection begins with, or hangs; it counts commands."""
+    """A Redis that replies to PING and to the start of connections, or hangs; counts commands."""
 
     allow_reuse_address = daemon_threads = True
 
     def __init__(self):
-        self.answers = threading.Event()
-        self.answers.set()
+        self.is_responsive = threading.Event()
+        self.is_responsive.set()
         self.commands = 0
         super().__init__(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -36,7 +38,7 @@ class Handler(socketserver.StreamRequestHandler):
             if line.startswith(b"*"):
                 words = [self.rfile.readline() for _ in range(2 * int(line[1:]))][1::2]
                 self.server.commands += 1
-                self.server.answers.wait()
+                self.server.is_responsive.wait()
                 try:
                     self.wfile.write(b"+PONG\r\n" if words[0] == b"PING\r\n" else b"+OK\r\n")
                 except OSError:
@@ -47,14 +49,14 @@ class Handler(socketserver.StreamRequestHandler):
 def server():
     server = Server()
     yield server
-    server.answers.set()
+    server.is_responsive.set()
     server.shutdown()
     server.server_close()
 
 
 @pytest.fixture
 def ping(server, settings):
-    """Return a function that pings the server, and tells whether it answered."""
+    """Return a function that pings the server and returns whether it replied."""
     settings.REDIS_SOCKET_TIMEOUT = 0.1
     connection = redis.Redis.from_url(server.url, **connection_options(server.url))
 
@@ -68,31 +70,31 @@ def ping(server, settings):
     connection.close()
 
 
-def test_an_outage_costs_one_timeout_and_ends_by_itself(server, ping, caplog):
-    breaker = circuit_breaker(server.url)
+def test_outage_costs_one_timeout_and_the_circuit_closes_without_a_restart(server, ping, caplog):
+    breaker = breaker_for(server.url)
     assert ping()
 
-    server.answers.clear()
+    server.is_responsive.clear()
     assert not ping()
     assert breaker.is_open
-    asked = server.commands
+    commands = server.commands
     probes = threading.active_count()
     assert [ping() for _ in range(1000)] == [False] * 1000
-    # A thousand timeouts would have taken 100 s and made as many commands; the probe's are few.
-    assert server.commands - asked < 50
+    # A thousand timeouts would take 100 s and send as many commands. The probe sends few.
+    assert server.commands - commands < 50
     assert threading.active_count() <= probes + 2
 
-    server.answers.set()
+    server.is_responsive.set()
     wait_for(lambda: not breaker.is_open)
     assert ping()
-    name = server_of(server.url)
-    assert [record.message.partition(" answer: ")[0] for record in caplog.records] == [
-        f"Redis at {name} does not",
-        f"Redis at {name} answers again",
+    name = f"127.0.0.1:{server.server_address[1]}"
+    assert [record.message.partition(": ")[0] for record in caplog.records] == [
+        f"Redis at {name} is unavailable",
+        f"Redis at {name} is available again",
     ]
 
 
-def test_there_is_one_breaker_for_a_server(server):
+def test_databases_of_a_server_share_a_breaker(server):
     options = connection_options(server.url)
     other_database = connection_options(server.url.replace("/0", "/5"))
 
@@ -101,22 +103,154 @@ def test_there_is_one_breaker_for_a_server(server):
     assert client(server.url) is client(server.url)
 
 
-def test_an_error_reply_is_no_outage():
+@pytest.fixture
+def breaker(ping, server):
+    """Return the circuit breaker of the fake server, and close it at the end."""
+    breaker = breaker_for(server.url)
+    yield breaker
+    wait_for(lambda: not breaker.is_open)
+
+
+def test_missed_call_is_repeated_once_before_the_circuit_closes(breaker):
+    calls = []
+
+    def repeat(client, argument):
+        calls.append((argument, breaker.is_open, client.ping()))
+
+    for argument in ("a", "a", "b"):
+        breaker.repeat_on_recovery(repeat, argument)
+    for _ in range(2):
+        breaker.trip(redis.ConnectionError("down"))
+        wait_for(lambda: not breaker.is_open)
+
+    assert sorted(calls) == [("a", True, True), ("b", True, True)]
+
+
+@pytest.mark.parametrize("error", [redis.ConnectionError("down"), RuntimeError("no more threads")])
+def test_circuit_stays_open_until_every_missed_call_succeeds(breaker, error):
+    calls, errors = [], [error]
+
+    def repeat(client, argument):
+        calls.append(argument)
+        if errors:
+            raise errors.pop()
+
+    breaker.repeat_on_recovery(repeat, "a")
+    breaker.trip(redis.ConnectionError("down"))
+    wait_for(lambda: not breaker.is_open)
+
+    assert calls == ["a", "a"]
+
+
+def test_call_that_is_missed_while_the_circuit_closes_is_repeated(breaker):
+    calls: list[Any] = []
+
+    def late(client):
+        if len(calls) < 3:
+            calls.append(breaker.is_open)
+        if len(calls) == 2:  # the last time before the circuit closes
+            breaker.repeat_on_recovery(lambda client, argument: calls.append(argument), "late")
+
+    breaker.on_recovery.append(late)
+    try:
+        breaker.trip(redis.ConnectionError("down"))
+        wait_for(lambda: "late" in calls)
+    finally:
+        breaker.on_recovery.remove(late)
+
+    assert calls[:2] == [True, True]
+
+
+def test_user_without_rights_to_the_probe_key_is_not_an_outage():
+    class Denied(redis.Redis):
+        def unlink(self, *names):
+            raise redis.exceptions.NoPermissionError("no rights")
+
+    breaker = CircuitBreaker("127.0.0.1:1", Denied)
+    breaker.trip(redis.ConnectionError("down"))
+
+    wait_for(lambda: not breaker.is_open)
+
+
+def test_circuit_without_a_probe_stays_open_until_a_thread_can_be_started(
+    breaker, ping, monkeypatch
+):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        breaker.trip(redis.ConnectionError("down"))
+        assert not ping()
+        assert breaker.is_open
+
+    wait_for(ping)
+
+
+def test_only_one_probe_runs(breaker, server, ping):
+    server.is_responsive.clear()
+    for _ in range(3):
+        breaker.trip(redis.ConnectionError("down"))
+        assert not ping()
+
+    assert breaker.outages == 1
+    assert [thread.name for thread in threading.enumerate()].count("redis-probe") == 1
+    server.is_responsive.set()
+
+
+def test_open_circuit_is_a_metric(breaker, server):
+    def value():
+        name = f"127.0.0.1:{server.server_address[1]}"
+        return REGISTRY.get_sample_value("redis_circuit_open", {"server": name})
+
+    assert value() == 0
+    breaker.trip(redis.ConnectionError("down"))
+    assert value() == 1
+    wait_for(lambda: not breaker.is_open)
+    wait_for(lambda: value() == 0)
+
+
+def test_broken_connection_is_retried_and_a_timeout_is_not():
+    breaker = CircuitBreaker("127.0.0.1:1", redis.Redis)
+    calls: list[Exception] = []
+    failures: list[Any] = []
+
+    def fail(error):
+        calls.append(error)
+        if len(calls) == 1:
+            raise error
+        return "reply"
+
+    broken, late = redis.ConnectionError("broken"), redis.TimeoutError("late")
+    assert breaker.call_with_retry(lambda: fail(broken), failures.append) == "reply"
+    assert (len(calls), failures, breaker.is_open) == (2, [broken], False)
+
+    calls.clear()
+    with pytest.raises(redis.TimeoutError):
+        breaker.call_with_retry(
+            lambda: fail(late),
+            lambda error, count: failures.append((error, count)),
+            with_failure_count=True,
+        )
+    assert (len(calls), failures[1:], breaker.is_open) == (1, [(late, 1)], True)
+
+
+def test_error_reply_does_not_open_the_circuit():
     breaker = CircuitBreaker("127.0.0.1:1", redis.Redis)
 
-    def refuse():
+    def reject():
         raise redis.ResponseError("OOM command not allowed")
 
     with pytest.raises(redis.ResponseError):
-        breaker.call_with_retry(refuse, lambda error: None)
+        breaker.call_with_retry(reject, lambda error: None)
     assert not breaker.is_open
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the child only reports
-def test_a_child_begins_with_a_closed_circuit(server, ping):
-    server.answers.clear()
+def test_forked_child_starts_with_a_closed_circuit(server, ping):
+    server.is_responsive.clear()
     ping()
-    breaker = circuit_breaker(server.url)
+    breaker = breaker_for(server.url)
     reader, writer = os.pipe()
 
     child = os.fork()

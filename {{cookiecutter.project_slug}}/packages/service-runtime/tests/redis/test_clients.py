@@ -1,4 +1,7 @@
+import os
 import socket
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import redis
@@ -6,18 +9,24 @@ from cacheops import cached
 
 from service_runtime.caching.backend import RedisCache
 from service_runtime.caching.cacheops import CacheopsClient
-from service_runtime.redis.clients import connection_options
+from service_runtime.redis import (
+    ThreadClients,
+    breaker_for,
+    connection_options,
+    delete_by_prefix,
+)
+from tests.waiting import wait_for
 
 
 @pytest.fixture
 def unreachable():
-    """Return the URL of a port of this machine that nobody listens on."""
+    """Return the URL of a local port that no server listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         yield f"redis://127.0.0.1:{probe.getsockname()[1]}/0"
 
 
-def test_the_cache_fails_open_and_an_outage_is_logged_once(unreachable, caplog):
+def test_cache_fails_open_and_an_outage_is_logged_once(unreachable, caplog):
     cache = RedisCache(unreachable, {})
 
     cache.set("key", 1)
@@ -36,7 +45,7 @@ def test_the_cache_fails_open_and_an_outage_is_logged_once(unreachable, caplog):
     assert [record.message.split(":")[0] for record in caplog.records] == ["Redis at 127.0.0.1"]
 
 
-def test_a_hung_server_costs_one_timeout(settings):
+def test_call_to_a_hung_server_times_out(settings):
     settings.REDIS_SOCKET_TIMEOUT = 0.05
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
@@ -45,12 +54,112 @@ def test_a_hung_server_costs_one_timeout(settings):
             client.get("key")
 
 
-def test_cacheops_reads_a_miss_from_an_unreachable_server(unreachable):
+def test_cacheops_read_of_an_unreachable_server_is_a_miss(unreachable):
     assert CacheopsClient.from_url(unreachable).get("key") is None
 
 
+def test_unix_socket(tmp_path):
+    path = str(tmp_path / "redis.sock")
+    url = f"unix://{path}?protocol=2"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        pool = redis.ConnectionPool.from_url(url, **connection_options(url))
+        connection: Any = pool.make_connection()
+        sock = connection._connect()
+        assert sock.getpeername() == path
+        assert not breaker_for(url).is_open
+        sock.close()
+    connection.disconnect()
+
+
+def test_options_of_a_tls_connection(settings):
+    settings.REDIS_CA_CERT = "ca.pem"
+    settings.REDIS_SOCKET_TIMEOUT = 0.25
+    url = "rediss://redis.test/0"
+    pool = redis.ConnectionPool.from_url(url, **connection_options(url))
+    connection: Any = pool.make_connection()
+
+    assert connection.ca_certs == "ca.pem"
+    assert connection.socket_timeout == connection.socket_connect_timeout == 0.25
+    assert connection.client_name == settings.SERVICE_NAME
+    assert "ssl_ca_certs" not in connection_options("redis://redis.test/0")
+
+
+def test_users_of_a_server_have_separate_breakers():
+    urls = ["redis://a:x@redis.test/0", "redis://b:x@redis.test/0", "redis://b:x@redis.test/1"]
+    breakers = [breaker_for(url) for url in urls]
+
+    assert breakers[0] is not breakers[1]
+    assert breakers[1] is breakers[2]
+
+
 @pytest.mark.redis
-def test_clear_removes_the_cache_s_own_keys_only(settings):
+def test_delete_by_prefix_deletes_any_number_of_keys_but_those_to_keep(settings):
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        for number in range(1001):
+            client.set(f"tests:[x]{number}", 1)
+        client.set("tests:[x]:keep:1", 1)
+        client.set("tests:x", 1)
+
+        delete_by_prefix(client, "tests:[x]", keep=b":keep:")
+
+        assert sorted(client.scan_iter("tests:*")) == [b"tests:[x]:keep:1", b"tests:x"]
+        delete_by_prefix(client, "tests:[x]")
+        assert sorted(client.scan_iter("tests:*")) == [b"tests:x"]
+
+
+@pytest.mark.redis
+def test_connections_are_replaced_after_an_outage(settings):
+    shared = redis.Redis.from_url(settings.REDIS_URL, **connection_options(settings.REDIS_URL))
+    threads, breaker = ThreadClients(shared), breaker_for(settings.REDIS_URL)
+
+    threads.get()  # takes a connection out of the pool
+
+    def ids():
+        return shared.client_id(), threads.get().client_id()
+
+    before = ids()
+    assert ids() == before
+    breaker.trip(redis.ConnectionError("down"))
+    wait_for(lambda: not breaker.is_open)
+    after = ids()
+
+    assert set(before).isdisjoint(after)
+    assert ids() == after
+
+
+@pytest.mark.redis
+def test_thread_client_reconnects_when_its_connection_is_broken(settings, operator, monkeypatch):
+    shared = redis.Redis.from_url(settings.REDIS_URL, **connection_options(settings.REDIS_URL))
+    threads, breaker = ThreadClients(shared), breaker_for(settings.REDIS_URL)
+    outages, first = breaker.outages, threads.get().client_id()
+
+    operator.client_kill_filter(_id=str(first))
+    second = threads.get().client_id()
+    with monkeypatch.context() as patch:
+        broken = Mock(side_effect=OSError("broken"))
+        patch.setattr(type(threads.get().connection), "can_read", broken)
+        threads.get()
+    third = threads.get().client_id()
+
+    assert len({first, second, third}) == 3
+    assert breaker.outages == outages
+
+
+@pytest.mark.redis
+def test_each_thread_and_each_process_has_its_own_client(settings, elsewhere, monkeypatch):
+    threads = ThreadClients(redis.Redis.from_url(settings.REDIS_URL))
+    own = threads.get()
+
+    assert threads.get() is own
+    assert elsewhere(threads.get) is not own
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert threads.get() is not own
+
+
+@pytest.mark.redis
+def test_clear_deletes_only_the_keys_of_its_cache(settings):
     mine = RedisCache(settings.REDIS_URL, {"KEY_PREFIX": "tests:[x]*"})
     other = RedisCache(settings.REDIS_URL, {"KEY_PREFIX": "tests:[x]*:other"})
     for cache in (mine, other):
@@ -64,7 +173,7 @@ def test_clear_removes_the_cache_s_own_keys_only(settings):
 
 @pytest.mark.redis
 @pytest.mark.django_db(transaction=True)
-def test_every_key_has_the_service_s_prefix(settings, django_user_model):
+def test_every_key_starts_with_the_prefix_of_the_service(settings, django_user_model):
     user = django_user_model.objects.create_user("ada")
     django_user_model.objects.get(pk=user.pk)
     cached(timeout=60)(lambda: 1)()

@@ -1,4 +1,4 @@
-"""Models of the shapes that the example does not have."""
+"""Models whose shapes the caching tests need."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ class Named(models.Model):
 
 
 def empty(collector: Any, field: Any, objects: Any, using: str) -> None:
-    """Empty a field as SET_NULL does, of objects that are loaded for it."""
+    """Set a field to NULL, as SET_NULL does, but load the objects first."""
     collector.add_field_update(field, None, objects)
 
 
@@ -52,10 +52,10 @@ if hasattr(models, "DB_CASCADE"):  # Django 6.1
 
 
 class Bar(Place):
-    """Another child, which may share its parent's row with a restaurant."""
+    """Another child. Its parent row may also be the parent row of a restaurant."""
 
 
 class Person(Named):
-    """Without a manager of the usual name."""
+    """A model without the manager `objects`."""
 
     everyone = models.Manager()

@@ -1,8 +1,8 @@
 """Caching that is never stale and never crosses users.
 
-A write is visible to the next read; a value computed while something it depends on changed is not
+A write is visible to the next read. A value computed while one of its dependencies changed is not
 stored. A response cached for one user is never served to another. An outage of Redis costs speed
-only: reads miss, and what could not be invalidated is not read again.
+only: reads miss, and data that could not be invalidated is deleted before Redis is read again.
 """
 
 from .pages import public_page

@@ -1,68 +1,102 @@
-"""The Redis client of cacheops: an outage makes it miss, and never makes it serve what is stale."""
+"""The Redis client of cacheops: during an outage reads miss, and stale data is never served.
 
+An invalidation that Redis misses makes this process delete all of cacheops' results before it reads
+again. Repeating single invalidations would keep the cache warm, but only after an outage without
+a restart, and the database has just served the full load anyway.
+"""
+
+from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from typing import Any, cast
 
 import cacheops.redis
 import redis
 from redis.exceptions import NoScriptError
-from redis.utils import str_if_bytes
 
-from ..redis import CircuitBreaker, circuit_breaker, client, connection_options, guard
+from ..redis import breaker_for, client, connection_options, delete_by_prefix
 from . import signing
-from .keys import Server, cacheops_prefix, run_id_of
-from .lost import LostInvalidations, drop_everything
+from .keys import UNKNOWN, Server, cacheops_prefix, namespace, run_id_of
 
 
-class _OtherServerError(redis.ConnectionError):
-    """The command was made for another Redis than the one that answers."""
+class _ServerChangedError(redis.ConnectionError):
+    """The key in the command belongs to another Redis server than the one that responded."""
+
+
+def delete_results(client: redis.Redis, prefix: str) -> None:
+    """Delete all keys of cacheops but one kind.
+
+    The names of conditions (`schemes:`) stay: without them, a result that is stored meanwhile could
+    not be invalidated.
+
+    Raises:
+        redis.RedisError: Redis is unavailable or rejects a command.
+    """
+    delete_by_prefix(client, prefix, keep=b":schemes:")
+
+
+def _invalidation(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Delete all results if an invalidation fails: at once where Redis responds, else later.
+
+    The failure is raised as redis.ConnectionError, which cacheops handles.
+    """
+
+    @wraps(method)
+    def invalidate(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except NoScriptError:  # redis-py loads the script and repeats the call
+            raise
+        except redis.RedisError as error:
+            failure = error
+        if isinstance(failure, _ServerChangedError):
+            try:
+                return delete_results(self.plain, namespace())
+            except redis.RedisError as error:
+                failure = error
+        self.breaker.repeat_on_recovery(delete_results, namespace())
+        self.breaker.trip(failure)
+        raise redis.ConnectionError(str(failure)) from failure
+
+    return invalidate
 
 
 class CacheopsClient(redis.Redis):
-    """What cacheops talks to Redis with. Every failure of Redis is one that cacheops degrades on.
+    """The client of cacheops, which raises only errors that cacheops handles as an outage.
 
-    Needs Redis 7 or newer, or Valkey.
+    Needs Redis 7 or later, or Valkey.
     """
 
-    breaker: CircuitBreaker
-    lost: LostInvalidations
+    breaker: Any
     plain: redis.Redis
-    scripts: dict[str, str]
 
     @classmethod
     def from_url(cls, url: str, **kwargs: Any) -> redis.Redis:
-        """Return a client of the URL, which replays what was lost before it reads again."""
-        lost, breaker = LostInvalidations(), circuit_breaker(url)
-        plain = client(url)
+        """Return a client for a URL."""
+        breaker, plain = breaker_for(url), client(url)
 
         def on_connect(connection: Any) -> None:
-            # What Redis holds may be from before it was restarted, which no call need have noticed.
+            # A restart may have gone unnoticed, and the data may be from before it.
             connection.on_connect()
             known, Server.run_id = Server.run_id, run_id_of(plain)
             if Server.run_id != known:
-                # No redis.ConnectionError, which would open the circuit: this Redis does answer.
+                # Not a ConnectionError, which would open the circuit: this server is available.
                 raise redis.RedisError("Redis was restarted or replaced")
-            try:
-                lost.replay(plain)
-            except redis.ResponseError as error:
-                raise redis.ConnectionError(str(error)) from error
-
-        self: Any = super().from_url(
-            url, redis_connect_func=on_connect, **connection_options(url), **kwargs
-        )
-        guard(url, self.connection_pool)
-        self.breaker, self.lost, self.plain, self.scripts = breaker, lost, plain, {}
 
         def recover(client: redis.Redis) -> None:
             Server.run_id = run_id_of(client)
-            lost.replay(client, after_outage=True)
+            if Server.run_id == UNKNOWN:  # the server may have been replaced
+                delete_results(client, namespace())
 
+        options = connection_options(url)
+        self: Any = super().from_url(url, redis_connect_func=on_connect, **options, **kwargs)
+        self.breaker, self.plain = breaker, plain
         breaker.on_recovery.append(recover)
         return cast("redis.Redis", self)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Run a command; a refusal (OOM, READONLY, WRONGTYPE, NOPERM) is as good as no answer."""
-        known = Server.run_id or Server.ask()
+        """Run a command. An error reply (OOM, READONLY, WRONGTYPE, NOPERM) counts as an outage."""
+        known = Server.run_id or Server.identify()
         try:
             return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         except NoScriptError:
@@ -70,111 +104,65 @@ class CacheopsClient(redis.Redis):
         except (redis.ResponseError, redis.InvalidResponse) as error:
             raise redis.ConnectionError(str(error)) from error
         finally:
-            if Server.run_id != known:  # whatever the answer, it is not of this server's keys
-                raise _OtherServerError("Redis was restarted or replaced")
+            if Server.run_id != known:
+                raise _ServerChangedError("Redis was restarted or replaced")
 
     def info(self, section: str | None = None, *args: Any, **kwargs: Any) -> Any:
-        """Answer what cacheops asks before its first script, also while Redis does not."""
+        """Return the version that cacheops asks for before its first script, without a call."""
         return {"redis_version": "7.0.0"}
 
-    def register_script(self, script: Any) -> Any:
-        """Remember the script's text, with which a Redis that forgot it can be told again."""
-        registered = super().register_script(script)
-        self.scripts[registered.sha] = script
-        return registered
-
     def evalsha(self, sha: str, numkeys: int, *arguments: Any) -> Any:
-        """Run a script; an invalidation that fails is not lost."""
-        script = self.scripts.get(sha)
-        if script is None:  # of a lock, which another client has registered
-            return super().evalsha(sha, numkeys, *arguments)
-        is_invalidation = sha == cacheops.redis.load_script("invalidate_insideout").sha
-        try:
-            try:
-                answer = super().evalsha(sha, numkeys, *arguments)
-            except NoScriptError:
-                answer = self.eval(script, numkeys, *arguments)
-            if is_invalidation and arguments[0] != cacheops_prefix():  # another thread has noticed
-                raise _OtherServerError("Redis was restarted or replaced")
-            return answer
-        except redis.RedisError as error:
-            if is_invalidation:
-                self.lost.add(("EVAL", script, numkeys, *arguments))
-                return self._make_up_for(error)
-            raise
+        """Run a script."""
+        if sha == cacheops.redis.load_script("invalidate_insideout").sha:
+            return self._invalidate(sha, numkeys, *arguments)
+        return super().evalsha(sha, numkeys, *arguments)
+
+    @_invalidation
+    def _invalidate(self, sha: str, numkeys: int, prefix: str, *arguments: Any) -> Any:
+        reply = super().evalsha(sha, numkeys, prefix, *arguments)
+        if prefix != cacheops_prefix():  # another thread has noticed a restart meanwhile
+            raise _ServerChangedError("Redis was restarted or replaced")
+        return reply
 
     def get(self, name: Any) -> Any:
-        """Return the value of `@cached` in a tuple, or None, also while Redis is unavailable.
+        """Return the value of `@cached` in a tuple; None if there is none or Redis is unavailable.
 
-        A value that is not signed by this service, or cannot be read, is removed.
+        A value that is not signed by this service, or that cannot be read, is deleted.
         """
         try:
             stored: Any = super().get(name)
-            if stored is None:
-                return None
-            return (signing.loads(name.encode(), stored),)
+            return None if stored is None else (signing.loads(name.encode(), stored),)
         except redis.RedisError:
             return None
-        except Exception:  # whatever the class of an unreadable value raises
+        except Exception:  # an unreadable value raises errors of its own class
             with suppress(redis.RedisError):
                 self.plain.unlink(name)
             return None
 
     def set(self, name: Any, value: Any, *args: Any, **options: Any) -> Any:
-        """Store a value; one of `@cached` comes in a tuple (querysets.Serializer) and is signed."""
+        """Store a value. Values of `@cached` come in a tuple (querysets.Serializer)."""
         if isinstance(value, tuple):
             value = signing.dumps(name.encode(), value[0])
         return super().set(name, value, *args, **options)
 
     def setex(self, name: Any, time: Any, value: Any) -> Any:
-        """Store a value for some seconds, as `set` does."""
+        """Store a value for some seconds."""
         return self.set(name, value, ex=time)
 
+    @_invalidation
     def keys(self, pattern: Any = "*", **kwargs: Any) -> Any:
-        """Return matching keys, which `invalidate_model` drops; SCAN holds nobody else up."""
-        try:
-            return list(self.scan_iter(match=pattern, count=1000))
-        except redis.RedisError as error:
-            self.lost.add_everything()
-            self._make_up_for(error)
-            return []
+        """Return matching keys, for `invalidate_model`. SCAN does not block other clients."""
+        return list(self.scan_iter(match=pattern, count=1000))
 
+    @_invalidation
     def unlink(self, *names: Any) -> Any:
-        """Remove keys, a thousand at a time: `invalidate_model` has as many as there are."""
-        removed = 0
+        """Delete keys, a thousand at a time: `invalidate_model` passes any number of them."""
         for start in range(0, len(names), 1000):
-            try:
-                removed += super().unlink(*names[start : start + 1000])
-            except redis.RedisError as error:
-                for name in names[start:]:
-                    self.lost.add(("UNLINK", str_if_bytes(name)))
-                self._make_up_for(error)
-                break
-        return removed
+            super().unlink(*names[start : start + 1000])
 
+    delete = unlink
+
+    @_invalidation
     def flushdb(self, *args: Any, **kwargs: Any) -> Any:
-        """Drop cacheops' keys only: other caches and the throttles may share the database."""
-        try:
-            drop_everything(self)
-        except redis.RedisError as error:
-            self.lost.add_everything()
-            self._make_up_for(error)
-
-    def _make_up_for(self, error: redis.RedisError) -> None:
-        """Replay what was lost: at once where Redis answers, else when it does.
-
-        Raises:
-            redis.ConnectionError: Redis does not answer or refuses.
-            redis.TimeoutError: Redis does not answer.
-        """
-        if isinstance(error, _OtherServerError):
-            try:
-                return self.lost.replay(self.plain)
-            except redis.ResponseError as refusal:
-                error = redis.ConnectionError(str(refusal))
-            except redis.RedisError as failure:
-                error = failure
-        # The circuit closes with a replay. While it is open, one is coming.
-        if not self.breaker.is_open:
-            self.breaker.trip(error)
-        raise error
+        """Delete cacheops' keys only. Other caches and the throttles may share the database."""
+        delete_results(self, namespace())

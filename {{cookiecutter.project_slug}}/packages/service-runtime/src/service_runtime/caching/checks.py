@@ -1,12 +1,17 @@
-"""Django's checks for caches that would serve stale data, or one user's page to another."""
+"""System checks for caches that would serve stale data, or one user's page to another user.
+
+The search through decorators and their closures stays. `cache_page` and `cached_view_as` around a
+view that authenticates have served one user's page to another (200, measured with sessions and API
+keys), and neither leaves another trace on the view that a check could find before that happens.
+"""
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import FunctionType
+from types import CellType, FunctionType
 from typing import Any
 
 from django.contrib.auth.mixins import AccessMixin
-from django.core import checks
+from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 from django.middleware.cache import CacheMiddleware
 
@@ -15,8 +20,8 @@ from ..routes import all_views
 from .dependencies import Dependencies, declared
 
 _UNSAFE_OPTIONS = {
-    "local_get": "keeps rows in the process, where no change reaches them",
-    "cache_on_save": "stores a row that may have been changed again meanwhile",
+    "local_get": "caches rows in the process, where changes do not reach them",
+    "cache_on_save": "stores a row that may have changed again",
 }
 _REQUIRED = {
     "CACHEOPS_CLIENT_CLASS": f"{__package__}.cacheops.CacheopsClient",
@@ -28,91 +33,88 @@ _REQUIRED = {
 _METHODS = ("dispatch", "get", "list", "retrieve")
 
 
-@checks.register("caching")
-def check_dependencies(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Find cached views that depend on models whose changes are not seen."""
-    messages: list[checks.CheckMessage] = []
+@register("caching")
+def check_dependencies(**kwargs: Any) -> list[CheckMessage]:
+    """Find cached views that depend on models whose changes are not tracked."""
+    messages: list[CheckMessage] = []
     for view, models in declared:
         try:
             Dependencies.of(models)
         except ImproperlyConfigured as error:
-            messages.append(checks.Error(f"{view}: {error}", id="caching.E003"))
+            messages.append(Error(f"{view}: {error}", id="caching.E003"))
     return messages
 
 
-@checks.register("caching")
-def check_cacheops(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Find settings of cacheops under which a change would not be seen, or code be run."""
-    messages: list[checks.CheckMessage] = [
-        checks.Error(f"{name} must be {value!r}: docs/caching.md relies on it.", id="caching.E005")
+@register("caching")
+def check_cacheops(**kwargs: Any) -> list[CheckMessage]:
+    """Find settings of cacheops that would miss changes, or allow code from Redis to run."""
+    messages = [
+        ("caching.E005", f"{name} must be {value!r}: docs/caching.md relies on it.")
         for name, value in _REQUIRED.items()
         if getattr(settings, name, None) != value
     ]
     messages += [
-        checks.Error(
-            f"DATABASES[{alias!r}] sets AUTOCOMMIT to False, under which results are invalidated"
-            " before the commit. Use transaction.atomic().",
-            id="caching.E006",
+        (
+            "caching.E006",
+            f"DATABASES[{alias!r}] sets AUTOCOMMIT to False. Results would be invalidated before"
+            " the commit. Use transaction.atomic().",
         )
         for alias, options in settings.DATABASES.items()
         if not options.get("AUTOCOMMIT", True)
     ]
-    return messages + [
-        checks.Error(
-            f"CACHEOPS[{name!r}] sets {option}, which {problem}. Remove it.", id="caching.E004"
-        )
+    messages += [
+        ("caching.E004", f"CACHEOPS[{name!r}] sets {option}, which {problem}. Remove it.")
         for name, profile in settings.CACHEOPS.items()
         for option, problem in _UNSAFE_OPTIONS.items()
         if profile and {**getattr(settings, "CACHEOPS_DEFAULTS", {}), **profile}.get(option)
     ]
+    return [Error(message, id=name) for name, message in messages]
 
 
-@checks.register("caching")
-def check_cached_views(**kwargs: Any) -> list[checks.CheckMessage]:
+@register("caching")
+def check_cached_views(**kwargs: Any) -> list[CheckMessage]:
     """Find Django's cache_page and cacheops' cached_view_as around views that authenticate.
 
-    Both keep a page by its URL, and what they keep goes out before the view can ask who is asking.
+    Both cache a page by its URL, and serve it before the view can authenticate the request.
     """
-    site_wide: list[checks.CheckMessage] = [
-        checks.Error(
-            f"MIDDLEWARE has {name}, which would serve one user's page to another. Use public_page"
-            " and cached_response of service_runtime.caching.",
-            id="caching.E002",
+    messages = [
+        (
+            "caching.E002",
+            f"MIDDLEWARE has {name}, which would serve one user's page to another user. Use"
+            " public_page and cached_response of service_runtime.caching.",
         )
         for name in settings.MIDDLEWARE
         if name.startswith("django.middleware.cache.")
     ]
-    return site_wide + [
-        checks.Error(
-            f"{route} is kept by {found}, which would serve one user's page to another: its view"
-            " authenticates. Use cached_response of service_runtime.caching.",
-            id="caching.E001",
+    messages += [
+        (
+            "caching.E001",
+            f"{route} is cached by {found}, which would serve one user's page to another user: its"
+            " view authenticates. Use cached_response of service_runtime.caching.",
         )
         for route, view in all_views()
         if (found := _cache_around(view)) and _authenticates(view)
     ]
+    return [Error(message, id=name) for name, message in messages]
 
 
-def _authenticates(view: Callable[..., Any]) -> bool:
+def _authenticates(view: Any) -> bool:
     while isinstance(view, partial):
         view = view.func
-    decorators = {_module_of(found) for found in _within([view], set())}
-    if "django.contrib.auth.decorators" in decorators:
+    if "django.contrib.auth.decorators" in map(_module_of, _closures([view])):
         return True
-    cls = getattr(view, "cls", None) or getattr(view, "view_class", None)
+    cls = _class_of(view)
     options = getattr(view, "initkwargs", None) or getattr(view, "view_initkwargs", None) or {}
-    if cls is None:
-        return False
-    classes = options.get("authentication_classes", getattr(cls, "authentication_classes", ()))
-    return bool(classes) or issubclass(cls, AccessMixin)
+    default = getattr(cls, "authentication_classes", ())
+    return bool(options.get("authentication_classes", default)) or (
+        cls is not None and issubclass(cls, AccessMixin)
+    )
 
 
 def _cache_around(view: Callable[..., Any]) -> str | None:
-    """Return what keeps a view's answers, wherever it stands among the decorators."""
-    cls = getattr(view, "cls", None) or getattr(view, "view_class", None)
+    """Return the name of the decorator that caches a view, whatever its position."""
     names = {*_METHODS, *(getattr(view, "actions", None) or {}).values()}
-    methods = [getattr(cls, name, None) for name in sorted(names)]
-    for found in _within([view, *methods], set()):
+    for found in _closures([view, *(getattr(_class_of(view), name, None) for name in names)]):
         if found is CacheMiddleware or isinstance(found, CacheMiddleware):
             return "Django's cache_page"
         if _module_of(found) == "cacheops.utils":
@@ -120,29 +122,27 @@ def _cache_around(view: Callable[..., Any]) -> str | None:
     return None
 
 
+def _class_of(view: Any) -> type | None:
+    return getattr(view, "cls", None) or getattr(view, "view_class", None)
+
+
 def _module_of(value: Any) -> str | None:
     return value.__globals__.get("__name__") if isinstance(value, FunctionType) else None
 
 
-def _within(values: Any, seen: set[int]) -> Iterator[Any]:
-    """Yield the values and what they are made of: what functions wrap and close over."""
-    for value in values:
+def _closures(values: list[Any]) -> Iterator[Any]:
+    """Yield the values, and everything that they wrap or close over."""
+    seen: set[int] = set()
+    while values:
+        value = values.pop()
         if id(value) in seen:
             continue
         seen.add(id(value))
         yield value
         if isinstance(value, list | tuple):
-            yield from _within(value, seen)
+            values += value
         elif isinstance(value, partial):
-            yield from _within([value.func, *value.args], seen)
+            values += [value.func, *value.args]
         elif isinstance(value, FunctionType):
-            cells = [cell for cell in value.__closure__ or () if _is_set(cell)]
-            yield from _within([cell.cell_contents for cell in cells], seen)
-
-
-def _is_set(cell: Any) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018 - raises for a name that is not bound yet
-    except ValueError:
-        return False
-    return True
+            bound = [cell for cell in value.__closure__ or () if cell != CellType()]
+            values += [cell.cell_contents for cell in bound]

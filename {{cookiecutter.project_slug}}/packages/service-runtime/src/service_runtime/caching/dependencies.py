@@ -1,8 +1,8 @@
 """The rows that a cached result depends on, as cacheops' conditions.
 
-cacheops derives them from a query's conditions and joins, and misses the tables of subqueries,
-raw SQL, and models that share rows through multi-table inheritance. `conditions_of` has them all,
-or says that a result cannot be tracked.
+cacheops derives conditions from a query's conditions and joins. It misses the tables of subqueries
+and of raw SQL, and models that share rows through multi-table inheritance. `conditions_of` finds
+them all, or reports that a result cannot be tracked.
 """
 
 import re
@@ -21,14 +21,13 @@ from django.db.models.lookups import IsNull, Lookup, Transform
 from django.db.models.signals import class_prepared
 from django.db.models.sql import Query
 from django.db.models.sql.where import WhereNode
-from django.dispatch import receiver
 
 Conditions = dict[str, list[dict[str, Any]]]
-# Met by every write that does not say which rows it changes (writes.py).
+# Matches every write that does not say which rows it changes (writes.py).
 ANY_ROW = {"*": "*"}
-# Stands among the tables for those whose changes are not seen: the result must not be stored.
+# The pseudo-table of tables whose changes are not tracked: the result must not be stored.
 UNTRACKED = "?"
-# Rows are created by migrations and never change.
+# Migrations create its rows, which never change.
 IMMUTABLE = frozenset({"django_content_type"})
 
 
@@ -36,7 +35,7 @@ class Dependencies(NamedTuple):
     """The rows that a result depends on.
 
     Attributes:
-        conditions: for each table, the conditions of which a changed row has to meet one.
+        conditions: for each table, the conditions of which a changed row must match one.
         timeout: the smallest of the models' CACHEOPS timeouts, in seconds.
     """
 
@@ -45,7 +44,7 @@ class Dependencies(NamedTuple):
 
     @classmethod
     def of(cls, samples: Iterable[type[Model] | QuerySet[Any]]) -> "Dependencies":
-        """Return those on models (any row) and querysets (the rows that meet its conditions).
+        """Return the dependencies on models (any row) and querysets (rows by their conditions).
 
         Raises:
             ImproperlyConfigured: CACHEOPS has no entry for a model.
@@ -60,59 +59,60 @@ class Dependencies(NamedTuple):
         return cls(conditions, min(timeouts, default=0))
 
 
-# The models that decorated views name, for the check at startup (checks.py).
+# The models that each decorated view names, for the check at startup (checks.py).
 declared: list[tuple[str, tuple[type[Model], ...]]] = []
 
 
 def declare(view: Any, models: Iterable[type[Model]]) -> None:
-    """Record the models on which the cached responses of a view depend."""
+    """Record the models that the cached responses of a view depend on."""
     declared.append((f"{view.__module__}.{view.__qualname__}", tuple(models)))
 
 
 @cache
 def _of_model(model: type[Model]) -> tuple[Conditions, int]:
     table = model._meta.concrete_model._meta.db_table  # type: ignore[union-attr]
-    conditions, profile = _complete({table: [{}]}), model_profile(model)
-    if profile is None or UNTRACKED in conditions:
-        raise ImproperlyConfigured(missing_entry(model._meta.db_table))
-    return conditions, profile["timeout"]
+    return _tracked(_complete({table: [{}]}), model_profile(model), model)
 
 
 def _of_rows(queryset: Any) -> tuple[Conditions, int]:
-    conditions, profile = conditions_of(queryset), queryset._cacheprofile
-    if missing := conditions.get(UNTRACKED):
-        raise ImproperlyConfigured(" ".join(missing_entry(found["table"]) for found in missing))
-    if profile is None:
-        raise ImproperlyConfigured(missing_entry(queryset.model._meta.db_table))
+    return _tracked(conditions_of(queryset), queryset._cacheprofile, queryset.model)
+
+
+def _tracked(
+    conditions: Conditions, profile: dict[str, Any] | None, model: type[Model]
+) -> tuple[Conditions, int]:
+    missing = [found["table"] for found in conditions.get(UNTRACKED, ())]
+    if profile is None or missing:
+        tables = missing or [model._meta.db_table]
+        raise ImproperlyConfigured(" ".join(map(missing_entry, tables)))
     return conditions, profile["timeout"]
 
 
 def missing_entry(table: str) -> str:
-    """Return the sentence that says what to add to CACHEOPS for a table."""
+    """Return a message with the entry that CACHEOPS needs for a table."""
     if (model := _tables().get(table)) is None:
-        return f"No model has the table {table}, so its changes are not seen."
+        return f"No model has the table {table}, so its changes are not tracked."
     entry = {model._meta.label_lower: {"ops": (), "timeout": 600}}
-    return f"CACHEOPS has no entry for {model._meta.label}, so changes are not seen: add {entry}."
+    return f"CACHEOPS has no entry for {model._meta.label}: add {entry} to track its changes."
 
 
 def conditions_of(queryset: Any) -> Conditions:
     """Return the conditions on the rows of every table that a queryset reads.
 
-    It takes the place of `cacheops.tree.dnfs`. A table without an entry in CACHEOPS appears under
-    the key UNTRACKED.
+    Replaces `cacheops.tree.dnfs`. A table without an entry in CACHEOPS is under the key UNTRACKED.
     """
     query = queryset.query
     if not _is_plain(query):
-        # Conditions of a subquery would have to be told from those of the query around it.
+        # `dnfs` would confuse the conditions of a subquery with those of its outer query.
         return _complete({table: [{}] for table in _tables_in_sql(queryset)})
     compiler = query.chain().get_compiler(queryset.db)
     if query.select_related or not _is_ordered_by_columns(query):
-        compiler.pre_sql_setup()  # adds the joins of these, also to a table that is there already
+        compiler.pre_sql_setup()  # adds their joins, including self-joins
     return _complete(dnfs(compiler))
 
 
 def _is_plain(query: Query) -> bool:
-    """Return whether no subquery and no raw SQL can be in a query: what is unknown is not plain."""
+    """Return whether a query cannot contain subqueries or raw SQL. Unknown nodes are not plain."""
     return (
         not (query.annotations or query.combined_queries or query.distinct_fields)
         and not (query.extra or query.extra_tables or query.extra_order_by)
@@ -125,7 +125,7 @@ def _is_plain(query: Query) -> bool:
 def _is_plain_condition(node: Any, base_table: str | None) -> bool:
     if isinstance(node, WhereNode):
         if node.negated and (len(node.children) > 1 or isinstance(node.children[0], WhereNode)):
-            return False  # `dnfs` would take exponential time
+            return False  # exponential in `dnfs`
         return all(_is_plain_condition(child, base_table) for child in node.children)
     if not isinstance(node, Lookup):
         return False
@@ -135,9 +135,9 @@ def _is_plain_condition(node: Any, base_table: str | None) -> bool:
     if not isinstance(left, Col):
         return False
     if isinstance(node, IsNull) and left.alias != base_table:
-        return False  # an outer join is NULL where there is no row: any new row may change that
+        return False  # NULL may mean that an outer join has no row, and any new row changes that
     if getattr(left.target, "db_collation", None):
-        return False  # values that differ may be equal
+        return False  # different values may be equal
     values = node.rhs if isinstance(node.rhs, list | tuple | set | frozenset) else [node.rhs]
     return not any(hasattr(value, "resolve_expression") for value in values)
 
@@ -157,17 +157,17 @@ def _columns(model: type[Model]) -> frozenset[str]:
 
 
 def _tables_in_sql(queryset: Any) -> set[str]:
-    """Return the tables of models that a query's SQL names, wherever it names them."""
+    """Return the tables of models whose names occur anywhere in a query's SQL."""
     try:
         sql, _ = queryset.query.chain().get_compiler(queryset.db).as_sql()
-    except EmptyResultSet:  # it has no rows, whatever the tables hold
+    except EmptyResultSet:  # it never has rows
         return set()
     names = {(quoted or plain).lower() for quoted, plain in re.findall(r'"([^"]+)"|(\w+)', sql)}
     return {table for table in _tables() if table.lower() in names}
 
 
 def _complete(conditions: Conditions) -> Conditions:
-    """Add the tables that share rows with these, and writes that do not name their rows."""
+    """Add the tables that share rows with these, and ANY_ROW."""
     found: Conditions = {}
     for table, conjunctions in conditions.items():
         if table in IMMUTABLE:
@@ -175,18 +175,18 @@ def _complete(conditions: Conditions) -> Conditions:
         for relative, shares_columns in _family(table):
             if shares_columns:
                 found.setdefault(relative, []).extend(map(as_stored, conjunctions))
-            elif relative not in conditions:  # else the query has joined it, with its conditions
+            elif relative not in conditions:  # else the query has joined it, and has its conditions
                 found[relative] = [{}]
     for table, conjunctions in list(found.items()):
         if {} not in conjunctions:
             found[table] = [*conjunctions, ANY_ROW]
-        if not _is_tracked(table):
+        if not is_tracked(_tables().get(table)):
             found.setdefault(UNTRACKED, []).append({"table": table})
     return found
 
 
 def as_stored(values: dict[str, Any]) -> dict[str, Any]:
-    """Return values without classes of strings, such as enumerations, that print differently."""
+    """Return values with plain strings: enumerations and other subclasses print differently."""
     return {
         name: str.__str__(value) if isinstance(value, str) else value
         for name, value in values.items()
@@ -195,10 +195,10 @@ def as_stored(values: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def _family(table: str) -> list[tuple[str, bool]]:
-    """Return the tables whose models write rows of a table, with whether they have its columns.
+    """Return the tables whose models write rows of a table, and whether they have its columns.
 
-    Saving a child of multi-table inheritance writes its parents' rows, and only the child's signals
-    are sent. Saving a parent, or another of its children, changes what a child has inherited.
+    Saving a child of multi-table inheritance writes its parents' rows, but sends only the child's
+    signals. Saving a parent, or another of its children, changes the columns a child inherits.
     """
     model = _tables().get(table)
     if model is None:
@@ -218,28 +218,22 @@ def _tables() -> dict[str, type[Model]]:
     return {model._meta.db_table: model for model in models if not model._meta.proxy}
 
 
-@receiver(class_prepared)
-def _forget(**kwargs: Any) -> None:
-    """Forget what was known of the models when there is another one."""
-    for function in (_of_model, _columns, _family, _tables, _is_tracked):
+@cache
+def is_tracked(model: type[Model] | None) -> bool:
+    """Return whether changes of a model's rows invalidate results.
+
+    The table that a many-to-many relation creates is tracked if one of its sides is.
+    """
+    if model is None:
+        return False
+    related = [field.related_model for field in model._meta.fields if isinstance(field, ForeignKey)]
+    return any(map(family_has_profile, [model, *(related if model._meta.auto_created else ())]))
+
+
+def _clear_caches(**kwargs: Any) -> None:
+    for function in (_of_model, _columns, _family, _tables, is_tracked):
         function.cache_clear()
 
 
-@cache
-def _is_tracked(table: str) -> bool:
-    model = _tables().get(table)
-    return model is not None and is_tracked(model)
-
-
-def is_tracked(model: type[Model]) -> bool:
-    """Return whether changes of a model's rows invalidate results.
-
-    The table that a many-to-many relation creates is tracked with either of its sides.
-    """
-    if family_has_profile(model):
-        return True
-    return bool(model._meta.auto_created) and any(
-        family_has_profile(field.related_model)
-        for field in model._meta.fields
-        if isinstance(field, ForeignKey)
-    )
+# A new model changes the results.
+class_prepared.connect(_clear_caches)

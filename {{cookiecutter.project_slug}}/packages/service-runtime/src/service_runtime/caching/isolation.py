@@ -1,4 +1,4 @@
-"""What a request says of its sender, hidden from a response that others get too."""
+"""Request data that identifies the caller, hidden while a cached response is computed."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -6,26 +6,27 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
+from rest_framework.request import Request
 
 
-def has_body(request: HttpRequest) -> bool:
-    """Return whether a request has a body, which is no part of a cached response's key."""
+def is_read(request: HttpRequest) -> bool:
+    """Return whether a request is a GET or HEAD without a body, which the key does not cover."""
     environ = request.META
-    return (
+    has_body = (
         environ.get("CONTENT_LENGTH") not in {None, "", "0"} or "HTTP_TRANSFER_ENCODING" in environ
     )
+    return request.method in {"GET", "HEAD"} and not has_body
 
 
 class Hidden:
-    """Stands for the user, the session or the cookies while a response is computed.
+    """Replaces the user, the session or the cookies: reading it raises ImproperlyConfigured.
 
     Args:
-        view: which computes it.
-        mistake: what reading this is, and what to do instead.
+        message: the mistake, and how to fix it.
     """
 
-    def __init__(self, view: Callable[..., Any], mistake: str) -> None:
-        self.__dict__["_message"] = f"{view.__module__}.{view.__qualname__} {mistake}"
+    def __init__(self, message: str) -> None:
+        self.__dict__["_message"] = message
 
     def _reject(self, *args: object) -> Any:
         raise ImproperlyConfigured(self.__dict__["_message"])
@@ -35,8 +36,46 @@ class Hidden:
 
 
 @contextmanager
+def anonymous(
+    request: Request, handler: Callable[..., Any], shared: bool, cookies: bool
+) -> Iterator[None]:
+    """Hide from a handler what its key does not cover.
+
+    Args:
+        request: the request it handles.
+        handler: the function, for messages.
+        shared: whether to hide the user, the session and the credentials.
+        cookies: whether the key covers the cookies.
+    """
+    name, django = f"{handler.__module__}.{handler.__qualname__}", request._request
+    hidden: dict[tuple[Any, str], Any] = {}
+    absent = ["CSRF_COOKIE"]
+    if shared:
+        absent.append("HTTP_AUTHORIZATION")
+        user, session = (
+            Hidden(
+                f"{name} is a cached_response with shared=True, and reads the {found}."
+                " Remove shared=True: each user then has a separate response."
+            )
+            for found in ("user", "session")
+        )
+        own = {"user": user, "_cached_user": user, "session": session}
+        hidden = {(django, name): own[name] for name in own if hasattr(django, name)}
+        # What Request.user and Request.auth return.
+        hidden |= {(request, "_user"): user, (request, "_auth"): user}
+    if not cookies:
+        absent.append("HTTP_COOKIE")
+        hidden[django, "COOKIES"] = Hidden(
+            f"{name} is a cached_response, and reads the cookies, which its key does not cover."
+            " Add vary_on='Cookie', or do not cache the response."
+        )
+    with replaced(hidden), without(django, *absent):
+        yield
+
+
+@contextmanager
 def replaced(values: Mapping[tuple[Any, str], Any]) -> Iterator[None]:
-    """Set attributes, given by their owner and name, and set them back at the end."""
+    """Set attributes, given by owner and name, and restore them at the end."""
     before = {(owner, name): getattr(owner, name) for owner, name in values}
     try:
         for (owner, name), value in values.items():
@@ -49,12 +88,12 @@ def replaced(values: Mapping[tuple[Any, str], Any]) -> Iterator[None]:
 
 @contextmanager
 def without(request: HttpRequest, *names: str) -> Iterator[None]:
-    """Take names from a request's environment, such as HTTP_COOKIE, and put them back at the end.
+    """Remove names such as HTTP_COOKIE from a request's environment, and restore them at the end.
 
     A CSRF token that is created meanwhile stays.
     """
     removed = {name: request.META.pop(name) for name in names if name in request.META}
-    request.__dict__.pop("headers", None)  # which Django makes of META once
+    request.__dict__.pop("headers", None)  # Django caches them
     try:
         yield
     finally:

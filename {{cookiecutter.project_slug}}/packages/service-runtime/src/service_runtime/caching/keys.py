@@ -1,7 +1,13 @@
-"""The names under which cacheops keeps things in Redis."""
+"""The Redis keys of cacheops.
+
+`Prefix.__add__` stays: cacheops offers no hook that separates the keys of results, which depend on
+the release, from the keys that invalidate them, which releases share during a rollout. Without it,
+each of the three functions that build keys would have to be replaced.
+"""
 
 import hashlib
 import platform
+from contextlib import suppress
 from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
@@ -12,18 +18,17 @@ import redis
 from ..conf import settings
 from ..redis import client
 
-# Of a server that does not tell its run id.
+# The run id of a server that hides it.
 UNKNOWN = "unknown"
 
 
 class Prefix(str):
-    """What cacheops puts in front of its keys, which are of two kinds.
+    """The prefix of cacheops' keys, of which there are two kinds.
 
-    What it adds to a prefix (`prefix + "q:..."`) names a result. Only the release that has stored
-    it may read it: another one may have other fields, another Django, another Python.
+    Concatenation (`prefix + "q:..."`) makes the key of a result. Only the release that stored it
+    may read it: another one may have other fields, another Django or another Python.
 
-    What it formats a prefix into (`f"{prefix}conj:..."`) names what invalidates results. All
-    releases that share a Redis have to see it.
+    Formatting (`f"{prefix}conj:..."`) makes a key that invalidates results. All releases share it.
     """
 
     __slots__ = ()
@@ -33,38 +38,36 @@ class Prefix(str):
 
 
 def namespace() -> str:
-    """Return what all of this service's cacheops keys begin with."""
+    """Return the prefix of all of this service's cacheops keys."""
     return f"{settings.CACHE_KEY_PREFIX}:cacheops:"
 
 
 def cacheops_prefix(query: object = None) -> Prefix:
-    """Keep apart services, and what a server holds from before it was restarted or replaced.
+    """Return the prefix for this service, and for the present run of the Redis server.
 
-    That may be older than what was invalidated since; it is never read again, and expires.
+    Data from before a restart may be older than the invalidations since. It is never read again.
     """
-    return Prefix(f"{namespace()}{Server.run_id or Server.ask()}:")
+    return Prefix(f"{namespace()}{Server.run_id or Server.identify()}:")
 
 
 class Server:
-    """The Redis that this process knows."""
+    """The Redis server that this process knows."""
 
     run_id = ""
 
     @classmethod
-    def ask(cls) -> str:
-        """Return the run id of the server, and remember it; nothing while it does not answer."""
-        try:
+    def identify(cls) -> str:
+        """Return and remember the run id of the server; "" while it is unavailable."""
+        with suppress(redis.RedisError):
             cls.run_id = run_id_of(client(settings.CACHEOPS_REDIS))
-        except redis.RedisError:
-            return ""
         return cls.run_id
 
 
 def run_id_of(server: redis.Redis) -> str:
-    """Return what is another one after a server was restarted, or replaced by another server.
+    """Return an id that changes when a server is restarted, or replaced by another one.
 
     Raises:
-        redis.RedisError: it does not answer.
+        redis.RedisError: the server is unavailable.
     """
     try:
         information: Any = server.info("server")
@@ -75,7 +78,7 @@ def run_id_of(server: redis.Redis) -> str:
 
 @cache
 def release() -> str:
-    """Return a digest of what decides how a result looks: the code, its dependencies and Python.
+    """Return a digest of everything that shapes a result: the code, its dependencies, Python.
 
     The code is this package, and every top-level module that INSTALLED_APPS and ROOT_URLCONF name
     and no installed distribution provides.

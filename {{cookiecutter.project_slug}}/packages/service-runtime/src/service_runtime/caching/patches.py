@@ -1,4 +1,4 @@
-"""The places where cacheops is told to use what this package provides instead."""
+"""The functions of cacheops that this package replaces."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ _is_sql_dirty = _transaction.is_sql_dirty
 
 
 def is_sql_dirty(sql: object) -> bool:
-    """Return whether an SQL statement writes; psycopg's composed SQL is accepted too."""
+    """Return whether an SQL statement writes. Accepts psycopg's composed SQL too."""
     as_string = getattr(sql, "as_string", None)
     return bool(_is_sql_dirty(as_string(None) if as_string else sql))
 
 
 def install() -> None:
-    """Replace cacheops' functions; called once, before cacheops installs its methods."""
+    """Replace the functions. Call it once, before cacheops installs its methods."""
     _query.dnfs = conditions_of
     _query.getting = querysets.getting
     _query.cache_thing = querysets.cache_thing

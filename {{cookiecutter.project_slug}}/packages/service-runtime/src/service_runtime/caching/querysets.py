@@ -1,8 +1,8 @@
-"""cacheops' own results, querysets and `cached_as`, stored and read as cached responses are.
+"""cacheops' querysets and `cached_as`, stored and read like cached responses.
 
-cacheops stores what it has read from the database however long ago that was, so a row that is read
-just before a change and stored just after it stays stale for its timeout. Here both go through
-`Slot`, which stores nothing that a change may have overtaken, and which signs what it stores.
+cacheops stores rows however long ago they were read. A row that is read just before a change and
+stored just after it stays stale until its timeout. Here both go through `Slot`, which signs
+results, and which does not store one that a change has overtaken.
 """
 
 import logging
@@ -28,7 +28,7 @@ _local = threading.local()
 
 
 class Serializer:
-    """cacheops' serializer, which leaves the work to those who know the key: it is signed too."""
+    """A serializer for cacheops that only wraps values: pickling and signing need the key."""
 
     @staticmethod
     def dumps(value: Any) -> tuple[Any]:
@@ -37,7 +37,7 @@ class Serializer:
 
     @staticmethod
     def loads(loaded: tuple[Any]) -> Any:
-        """Return the value of what `getting` and the client's `get` return."""
+        """Return the value from `getting` or the client's `get`."""
         return loaded[0]
 
 
@@ -45,9 +45,9 @@ class Serializer:
 def getting(
     key: str, conditions: Conditions, prefix: str, lock: bool = False
 ) -> Iterator[tuple[Any] | None]:
-    """Yield a stored result in a tuple, or None for one to compute and to give to `cache_thing`.
+    """Yield a stored result in a tuple, or None if it is to be computed and given to `cache_thing`.
 
-    It takes the place of `cacheops.getset.getting`.
+    Replaces `cacheops.getset.getting`.
     """
     if untracked := conditions.get(UNTRACKED):
         _report_untracked(tuple(found["table"] for found in untracked))
@@ -55,28 +55,25 @@ def getting(
         return
     slot = Slot(prefix, key, conditions)
     try:
+        loaded = _find(slot, lock)
+        if loaded is None:
+            _local.__dict__[key] = slot
+        yield loaded
+    finally:
+        _local.__dict__.pop(key, None)
+        slot.release()
+
+
+def _find(slot: Slot, lock: bool) -> tuple[Any] | None:
+    try:
         loaded = _load(slot, slot.read())
         if loaded is None and lock:
             loaded = _load(slot, slot.claim())
         if loaded is None:
             slot.prepare()
     except redis.RedisError:
-        slot.release()
-        yield None
-        return
-    if loaded is not None:
-        slot.release()
-        yield loaded
-        return
-    slots = _local.__dict__.setdefault("slots", {})
-    outer, slots[key] = slots.get(key), slot
-    try:
-        yield None
-    finally:
-        slots[key] = outer
-        if outer is None:
-            del slots[key]
-        slot.release()
+        return None
+    return loaded
 
 
 def _load(slot: Slot, value: bytes | None) -> tuple[Any] | None:
@@ -84,40 +81,31 @@ def _load(slot: Slot, value: bytes | None) -> tuple[Any] | None:
         return None
     try:
         return (pickle.loads(value),)  # noqa: S301 - the slot has verified its signature
-    except Exception:  # of another release, say, whose classes differ
+    except Exception:  # for example of a release with other classes
         slot.discard()
         return None
 
 
 def cache_thing(
-    prefix: str,
-    cache_key: str,
-    data: Any,
-    cond_dnfs: Conditions,
-    timeout: int,
-    dbs: Any = (),
-    precall_key: str = "",
-    expected_checksum: str = "",
+    prefix: str, cache_key: str, data: Any, cond_dnfs: Conditions, timeout: int, **options: Any
 ) -> str:
     """Store a result that was computed within `getting`, unless it may be stale.
 
-    It takes the place of `cacheops.getset.cache_thing`. What nobody has looked for before computing
-    it (`cache_on_save`) is not stored: whether it is still true is unknown.
+    Replaces `cacheops.getset.cache_thing`. A result that was not looked up first (`cache_on_save`)
+    is not stored, since it may have changed. `cached_as(keep_fresh=True)` calls this before the
+    computation to get a checksum; the slot has one already.
     """
-    slot = _local.__dict__.get("slots", {}).get(cache_key)
-    if slot is None or is_bypassed(dbs):
-        return ""
-    if expected_checksum:  # cached_as(keep_fresh=True) asks for the stamps, which the slot has read
-        return ""
-    slot.write(pickle.dumps(data, pickle.HIGHEST_PROTOCOL), timeout)
+    slot = _local.__dict__.get(cache_key)
+    if slot and not options.get("expected_checksum") and not is_bypassed(options.get("dbs", ())):
+        slot.write(pickle.dumps(data, pickle.HIGHEST_PROTOCOL), timeout)
     return ""
 
 
 def cache_key(queryset: Any, prefix: bool = True) -> str:
     """Return the key of a queryset's result.
 
-    It takes the place of cacheops' `QuerySetMixin._cache_key`, which writes the parameters into the
-    SQL as they are, where `IN ("a, b")` is `IN ("a", "b")`.
+    Replaces cacheops' `QuerySetMixin._cache_key`, which formats the parameters into the SQL without
+    quotes, so that `IN ("a, b")` equals `IN ("a", "b")`.
     """
     try:
         sql = queryset.query.get_compiler(queryset.db).as_sql()
@@ -131,10 +119,10 @@ def cache_key(queryset: Any, prefix: bool = True) -> str:
 
 
 def should_cache(queryset: Any, operation: str) -> bool:
-    """Return whether to look for a queryset's result, and to store it.
+    """Return whether to look up and store a queryset's result.
 
-    It adds to cacheops' `QuerySetMixin._should_cache`: what a related manager finds has the
-    manager's instance in it, of whose changes the result would know nothing.
+    Extends cacheops' `QuerySetMixin._should_cache`: rows from a related manager contain the
+    manager's instance, whose changes do not invalidate the result.
     """
     return not queryset._known_related_objects and _cacheops_should_cache(queryset, operation)
 
@@ -142,8 +130,8 @@ def should_cache(queryset: Any, operation: str) -> bool:
 def aggregate(queryset: Any, *args: Any, **kwargs: Any) -> Any:
     """Return aggregates of a queryset.
 
-    It goes past cacheops' `QuerySetMixin.aggregate` for aggregates of more than names: it neither
-    looks for tables in them, nor tells those apart that print alike.
+    Bypasses cacheops' `QuerySetMixin.aggregate` for all but aggregates of fields. It does not see
+    the tables in others, and confuses those with the same representation.
     """
     is_plain = all(map(_is_plain_aggregate, [*args, *kwargs.values()]))
     rows = queryset if is_plain else queryset._chain().nocache()
@@ -164,6 +152,6 @@ _cacheops_aggregate: Any = query.QuerySetMixin.aggregate
 
 @cache
 def _report_untracked(tables: tuple[str, ...]) -> None:
-    """Log, once in each process, why some results are not stored."""
+    """Log, once per process, why some results are not stored."""
     for table in tables:
         logger.warning("Some results are not cached. %s", missing_entry(table))

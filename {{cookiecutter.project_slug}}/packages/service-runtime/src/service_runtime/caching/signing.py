@@ -1,8 +1,8 @@
-"""Signatures of cached values: whoever can write to Redis cannot choose what is unpickled.
+"""Signatures of cached values: write access to Redis is not enough to choose what is unpickled.
 
-A signature is a keyed BLAKE2b (RFC 7693) of the value and of the place where it is stored, so a
-value that was moved to another key is as invalid as one that was altered. The key is derived from
-SECRET_KEY; values signed with one of SECRET_KEY_FALLBACKS are accepted too.
+A signature is a keyed BLAKE2b (RFC 7693) of the value and of the place where it is stored. A value
+that was moved to another key is as invalid as one that was altered. The key is derived from
+SECRET_KEY; signatures by SECRET_KEY_FALLBACKS are valid too.
 """
 
 import pickle
@@ -23,11 +23,11 @@ class InvalidSignatureError(ValueError):
 
 
 def sign(place: bytes, value: bytes) -> bytes:
-    """Return a value after its signature.
+    """Return the signature followed by the value.
 
     Args:
-        place: where it is stored, and whatever else it must not be parted from.
-        value: what to sign.
+        place: where the value is stored, and anything else the signature covers.
+        value: the bytes to sign.
     """
     return _signature(settings.SECRET_KEY, place, value) + value
 
@@ -36,7 +36,7 @@ def unsign(place: bytes, signed: bytes) -> bytes:
     """Return a value without its signature.
 
     Raises:
-        InvalidSignatureError: the signature is missing, or another value's or place's.
+        InvalidSignatureError: the signature is missing, or is for another value or place.
     """
     signature, value = signed[:SIZE], signed[SIZE:]
     for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
@@ -46,18 +46,18 @@ def unsign(place: bytes, signed: bytes) -> bytes:
 
 
 def dumps(place: bytes, value: Any) -> bytes:
-    """Return any value that pickle takes, signed."""
+    """Return a pickled, signed value."""
     return sign(place, pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
 
 
 def loads(place: bytes, signed: bytes) -> Any:
-    """Return what `dumps` was given.
+    """Return the value that was passed to `dumps`.
 
     Raises:
-        InvalidSignatureError: as in `unsign`; nothing was unpickled.
-        Exception: whatever the value's class raises, such as one that another release has changed.
+        InvalidSignatureError: see `unsign`; nothing was unpickled.
+        Exception: the value's class cannot read it, for example in another release.
     """
-    return pickle.loads(unsign(place, signed))  # noqa: S301 - it is the service's own
+    return pickle.loads(unsign(place, signed))  # noqa: S301 - the signature was verified
 
 
 def _signature(secret: str | bytes, place: bytes, value: bytes) -> bytes:
@@ -69,7 +69,7 @@ def _signature(secret: str | bytes, place: bytes, value: bytes) -> bytes:
 
 @lru_cache(maxsize=16)
 def _keyed(secret: str | bytes) -> Any:
-    """Return a digest that has taken up the key."""
+    """Return a digest initialized with the key."""
     key = salted_hmac(
         "service_runtime.caching.signing", b"", secret=secret, algorithm="sha256"
     ).digest()

@@ -1,17 +1,17 @@
 """Results that a change of the database invalidates, computed once for concurrent requests.
 
-The keys, and what invalidates them, are those of cacheops in its INSIDEOUT mode: a result is stored
-next to a checksum of the stamps of its dependencies, a change removes a stamp, and a result whose
-checksum does not match the present stamps is a miss. One MGET reads a result and its stamps.
+Keys and invalidation are those of cacheops' INSIDEOUT mode. A result is stored with a checksum of
+the stamps of its dependencies. A change deletes a stamp, and a result whose checksum does not match
+the current stamps is a miss. One MGET reads a result and its stamps.
 
-A result is stored only if no stamp has changed since before it was computed.
+A result is stored only if its stamps have not changed since before it was computed.
 """
 
 import json
 import time
 import uuid
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, NamedTuple
 
 import redis
@@ -26,21 +26,22 @@ from .dependencies import Conditions, Dependencies
 from .keys import cacheops_prefix
 from .signing import InvalidSignatureError, sign, unsign
 
-# A computation that takes longer may run twice; if its process dies, others wait so long.
+# A longer computation may run twice. If its process dies, other requests wait that long at most.
 LOCK_SECONDS = 10
 LOCK_POLL_SECONDS = 0.02
 LOCK_WAIT_SECONDS = 5.0
-# A stamp lives at least so long before a result needs it for longer.
+# The minimum TTL of a stamp that no stored result needs yet.
 STAMP_SECONDS = 60
+_UNLOCK = "if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) end"
 
 
 class Result(NamedTuple):
-    """A result, and how it was obtained.
+    """A result and how it was obtained.
 
     Attributes:
         value: the bytes.
-        outcome: "hit"; "miss"; "collapsed" if another request's computation was waited for;
-            "bypass" where the cache must not be read or is unavailable.
+        outcome: "hit"; "miss"; "collapsed" if another request computed it meanwhile; "bypass" if
+            the cache must not be read or is unavailable.
     """
 
     value: bytes
@@ -52,18 +53,17 @@ def get_or_compute(
 ) -> Result:
     """Return the result stored under a name, or compute and store it.
 
-    Among requests that miss at the same time, in whatever process, one computes and the others wait
-    for it, for LOCK_WAIT_SECONDS at most.
+    Of concurrent requests that miss, in all processes, one computes the result. The others wait for
+    it, LOCK_WAIT_SECONDS at most.
 
     Args:
-        name: identifies the result among all of the service's.
-        dependencies: whose changes make the result stale.
+        name: identifies the result within the service.
+        dependencies: the rows whose changes make the result stale.
         compute: computes the result. Its exceptions propagate.
-        timeout: seconds to store it; the timeout of the dependencies when None.
+        timeout: the TTL in seconds; the timeout of the dependencies if None.
     """
     if not settings.CACHEOPS_ENABLED or is_bypassed(connections):
         return Result(compute(), "bypass")
-    timeout = dependencies.timeout if timeout is None else timeout
     prefix = cacheops_prefix()
     slot = Slot(prefix, prefix + name, dependencies.conditions)
     try:
@@ -79,30 +79,30 @@ def get_or_compute(
         slot.prepare()
         value = compute()
         if not is_bypassed(connections):
-            slot.write(value, timeout)
+            slot.write(value, dependencies.timeout if timeout is None else timeout)
         return Result(value, "miss")
     finally:
         slot.release()
 
 
 def is_bypassed(databases: Any) -> bool:
-    """Return whether results of now must be neither read nor stored.
+    """Return whether results must be neither read nor stored now.
 
-    That is inside a transaction which has written, whose rows nobody else may see, and inside one
-    that reads from a snapshot, which may be older than what was invalidated since.
+    That is the case in a transaction that has written, whose rows are not visible to other clients,
+    and in one that reads from a snapshot, which may be older than the latest invalidation.
 
     Args:
         databases: the aliases of the databases that are read.
     """
     for alias in databases:
-        blocks = transaction_states[alias]  # what is kept of each transaction.atomic() around this
+        blocks = transaction_states[alias]  # cacheops' state of each open transaction.atomic()
         if blocks and (blocks.is_dirty() or _has_snapshot(connections[alias])):
             return True
     return False
 
 
 def _has_snapshot(connection: Any) -> bool:
-    if connection.vendor == "sqlite":  # under IMMEDIATE nobody else writes meanwhile
+    if connection.vendor == "sqlite":  # IMMEDIATE locks out other writers
         return connection.transaction_mode not in {"IMMEDIATE", "EXCLUSIVE"}
     level = getattr(connection, "isolation_level", None)
     return getattr(level, "name", "READ_COMMITTED") != "READ_COMMITTED"
@@ -117,22 +117,20 @@ class Slot:
     """The place of one result in Redis.
 
     Args:
-        prefix: cacheops' prefix, with which the keys of stamps begin.
-        key: the result's key.
-        conditions: of its dependencies.
+        prefix: cacheops' prefix, with which the keys of stamps start.
+        key: the key of the result.
+        conditions: the conditions of its dependencies.
     """
 
     def __init__(self, prefix: str, key: str, conditions: Conditions) -> None:
         self._prefix = prefix
         self._key = key
         self._conditions = conditions
-        self._invalidators = dnfs_to_conj_keys(prefix, conditions)
-        # Of the stamps when they were last read; None while one is missing.
+        self._stamps = dnfs_to_conj_keys(prefix, conditions)
+        # The checksum of the stamps at the last read; None if one was missing.
         self._checksum: str | None = None
-
-    @cached_property
-    def _lock(self) -> Any:
-        return redis_client.lock(f"{self._key}:lock", timeout=LOCK_SECONDS)
+        self._lock = f"{key}:lock"
+        self._token = ""
 
     def read(self) -> bytes | None:
         """Return the result if it is there, fresh, and signed by this service.
@@ -140,10 +138,9 @@ class Slot:
         Raises:
             redis.RedisError: Redis is unavailable.
         """
-        execute = _readers().get().execute_command
-        return self._checked(execute("MGET", self._key, *self._invalidators))
+        return self._verify(_readers().get().execute_command("MGET", self._key, *self._stamps))
 
-    def _checked(self, values: list[bytes | None]) -> bytes | None:
+    def _verify(self, values: list[bytes | None]) -> bytes | None:
         stored, *stamps = values
         self._checksum = None if None in stamps else join_stamps(stamps)
         if stored is None or self._checksum is None:
@@ -159,11 +156,11 @@ class Slot:
 
     @property
     def _place(self) -> bytes:
-        """The key and the stamps of a result, to which its signature binds it."""
+        """The key and the stamps of a result, which its signature covers."""
         return f"{self._key} {self._checksum}".encode()
 
     def discard(self) -> None:
-        """Remove a result that cannot be read.
+        """Delete a result that cannot be read.
 
         Raises:
             redis.RedisError: Redis is unavailable.
@@ -171,86 +168,78 @@ class Slot:
         redis_client.plain.unlink(self._key)
 
     def claim(self) -> bytes | None:
-        """Return the result that another request is computing; None if this one has to.
+        """Return the result that another request computes; None if this one has to.
 
-        Waits for one other computation and no more: where results do not last, because writing is
-        as frequent as reading or because computing fails, queueing up would make it worse.
+        It waits for one other computation only. Where results do not last, because writes are as
+        frequent as reads or because the computation fails, a queue would make it worse.
         """
         try:
-            if self._acquire():
-                return self.read()  # one may have finished between the first look and the lock
-            value = self._wait()
+            holder = self._acquire()
+            if holder is None:
+                return self.read()  # another request may have stored it before the lock was free
+            value = self._wait(holder)
             if value is None:
                 self._acquire()
-        except redis.RedisError as error:
-            self._forget_lock(error)
+        except redis.RedisError:
             return None
         return value
 
-    def _acquire(self) -> bool:
-        token = uuid.uuid4().hex
-        if self._lock.acquire(blocking=False, token=token):
-            return True
-        # A command whose connection broke is sent again, and may find what it has done itself.
-        if redis_client.plain.get(self._lock.name) == token.encode():
-            self._lock.local.token = token.encode()
-            return True
-        return False
+    def _acquire(self) -> bytes | None:
+        """Take the lock, or return the token of the request that holds it."""
+        self._token = uuid.uuid4().hex
+        holder: Any = redis_client.set(self._lock, self._token, nx=True, get=True, ex=LOCK_SECONDS)
+        # The command is repeated if its connection breaks, and may then find its own token.
+        if holder in {None, self._token.encode()}:
+            return None
+        self._token = ""
+        return holder  # type: ignore[no-any-return]
 
-    def _wait(self) -> bytes | None:
-        """Return the result of the lock's holder; None if there is none, or it takes too long."""
-        holder = redis_client.plain.get(self._lock.name)
+    def _wait(self, holder: bytes) -> bytes | None:
+        """Return the result of the lock's holder; None if it fails or takes too long."""
         deadline = time.monotonic() + LOCK_WAIT_SECONDS
         while time.monotonic() < deadline:
-            *values, current = redis_client.mget(self._key, *self._invalidators, self._lock.name)
-            value = self._checked(values)
-            if value is not None or current is None or current != holder:
+            *values, current = redis_client.mget(self._key, *self._stamps, self._lock)
+            value = self._verify(values)
+            if value is not None or current != holder:
                 return value
             time.sleep(LOCK_POLL_SECONDS)
         return None
 
-    def _forget_lock(self, error: redis.RedisError) -> None:
-        """Have the lock removed when Redis is back, if it may have taken it without saying so."""
-        if not isinstance(error.__cause__, redis.ResponseError):
-            # Not as UNLINK, which is for results: a Redis that took the other's place has no lock.
-            redis_client.lost.add(("DEL", self._lock.name))
-
     def release(self) -> None:
-        """Let others compute, if this request was the one to."""
-        if "_lock" not in self.__dict__:
+        """Release the lock, if this request may hold it."""
+        if not self._token:
             return
         try:
-            self._lock.release()
-        except redis.exceptions.LockError:  # it is another's, or was held for too long
-            return
-        except redis.RedisError as error:
-            self._forget_lock(error)
+            _unlock()(keys=[self._lock], args=[self._token])
+        except redis.RedisError:
+            if redis_client.breaker.is_open:
+                redis_client.breaker.repeat_on_recovery(redis.Redis.delete, self._lock)
 
     def prepare(self) -> None:
-        """Create the stamps that are missing, before a result is computed: a removed one shows."""
+        """Create missing stamps before the computation, so that a change meanwhile shows."""
         if self._checksum is None:
-            self._run_script(b"", STAMP_SECONDS, "of nothing, so that only stamps are written")
+            self._run_script(b"", STAMP_SECONDS, "no checksum, so only stamps are written")
 
     def write(self, value: bytes, timeout: int) -> None:
-        """Store a result for some seconds, unless a stamp has changed since they were last read."""
+        """Store a result for some seconds, unless a stamp has changed since the last read."""
         if self._checksum is not None:
             self._run_script(sign(self._place, value), timeout, self._checksum)
 
     def _run_script(self, value: bytes, timeout: int, expected: str) -> None:
-        """Store a value if the stamps have the expected checksum, else learn which they have."""
+        """Store a value if the checksum of the stamps is as expected; else note the checksum."""
+        schemes, stamps = json.dumps(dnfs_to_schemes(self._conditions)), json.dumps(self._stamps)
+        # The value of new stamps: unique, whatever seeds `random`.
+        stamp = uuid.uuid4().hex
+        arguments = [value, schemes, stamps, timeout, stamp, expected]
         try:
-            checksum: bytes | None = load_script("cache_thing_insideout")(
-                keys=[self._prefix, self._key],
-                args=[
-                    value,
-                    json.dumps(dnfs_to_schemes(self._conditions)),
-                    json.dumps(self._invalidators),
-                    timeout,
-                    uuid.uuid4().hex,  # a new stamp, unlike any before whatever seeds `random`
-                    expected,
-                ],
-            )
+            store = load_script("cache_thing_insideout")
+            checksum: bytes | None = store(keys=[self._prefix, self._key], args=arguments)
         except redis.RedisError:
             return
         if checksum is not None:
             self._checksum = checksum.decode()
+
+
+@cache
+def _unlock() -> Any:
+    return redis_client.register_script(_UNLOCK)

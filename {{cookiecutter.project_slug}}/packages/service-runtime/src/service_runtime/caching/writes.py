@@ -1,9 +1,9 @@
-"""Writes that send no signal, or one that does not say all: cacheops is told of them here.
+"""Invalidation for writes that send no signal, or one without all changed values.
 
 These are `update()`, `bulk_update()`, fields that a deletion sets to NULL, upserts, deletions and
-saves of some fields, whose instances may differ from their rows, what the database deletes by
-itself, and rows of the tables that many-to-many relations create, however they are written. They
-invalidate every result that depends on the table. `cacheops.no_invalidation` suppresses it.
+partial saves, whose instances may differ from their rows, deletions by the database, and rows of
+many-to-many tables, however they are written. They invalidate every result that depends on the
+table. `cacheops.no_invalidation` suppresses this.
 """
 
 import inspect
@@ -22,32 +22,32 @@ def _always(model: type[Model], arguments: dict[str, Any]) -> bool:
     return True
 
 
-def _in_part(model: type[Model], arguments: dict[str, Any]) -> bool:
-    """Return whether a row is written of whose other values the instance may have old ones."""
+def _is_partial(model: type[Model], arguments: dict[str, Any]) -> bool:
+    """Return whether the instance may have outdated values of fields that are not written."""
     written = {field for field, *_ in arguments["values"]}
     others = {field for field in model._meta.local_concrete_fields if not field.primary_key}
     matters = invalidation.serializable_fields(model)
     return bool(model._meta.auto_created or (written & matters and (others - written) & matters))
 
 
-def _without_old_row(model: type[Model], arguments: dict[str, Any]) -> bool:
+def _has_no_old_row(model: type[Model], arguments: dict[str, Any]) -> bool:
     return bool(model._meta.auto_created or arguments.get("on_conflict"))
 
 
-# The methods through which Django's ORM writes, and when signals do not cover one. Inserts and
-# updates of single objects have signals unless the table is a relation's.
+# The methods through which Django's ORM writes, and when signals do not cover a call. Inserts and
+# updates of single objects send signals, except in many-to-many tables.
 _METHODS: list[tuple[type, str, Callable[[type[Model], dict[str, Any]], bool]]] = [
     (QuerySet, "update", _always),
     (QuerySet, "_raw_delete", _always),
-    (QuerySet, "_insert", _without_old_row),
-    (QuerySet, "_update", _in_part),
+    (QuerySet, "_insert", _has_no_old_row),
+    (QuerySet, "_update", _is_partial),
     (UpdateQuery, "update_batch", _always),
     (DeleteQuery, "delete_batch", _always),
 ]
 
 
 def watch_writes() -> None:
-    """Have every method through which the ORM writes invalidate what it changes."""
+    """Make every method through which the ORM writes invalidate what it changes."""
     for owner, name, is_unsignalled in _METHODS:
         setattr(owner, name, _watched(getattr(owner, name), is_unsignalled))
 
@@ -62,46 +62,36 @@ def _watched(
         result = write(self, *args, **kwargs)
         arguments = signature.bind(self, *args, **kwargs).arguments
         if is_unsignalled(self.model, arguments):
-            changed = [self.model]
-            if "delete" in write.__name__:
-                changed += _changed_by_database(self.model)
-            for model in filter(is_tracked, changed):
-                invalidate_table(model, arguments.get("using") or self.db)
+            deleted = _deleted_by_database(self.model) if "delete" in write.__name__ else []
+            for model in filter(is_tracked, [self.model, *deleted]):
+                invalidation.invalidate_dict(
+                    model, ANY_ROW, using=arguments.get("using") or self.db
+                )
         return result
 
     return watched
 
 
-def _changed_by_database(model: type[Model]) -> list[type[Model]]:
-    """Return the models of which the database itself deletes or changes rows with a model's.
+def _deleted_by_database(model: type[Model]) -> list[type[Model]]:
+    """Return the models whose rows the database itself deletes or changes with those of a model.
 
-    That is `DB_CASCADE` and the like of Django 6.1.
+    Their relations use `DB_CASCADE` and the like of Django 6.1.
     """
     found: list[Any] = [model]
-    for changed in found:
+    for deleted in found:
         found += {
             relation.related_model
-            for relation in changed._meta.get_fields(include_hidden=True)
+            for relation in deleted._meta.get_fields(include_hidden=True)
             if hasattr(getattr(relation, "on_delete", None), "on_delete_sql")
         } - {*found}
     return found[1:]
 
 
-def invalidate_table(model: type[Model], using: str) -> None:
-    """Invalidate every result that depends on a model's table, once the transaction commits.
-
-    Args:
-        model: whose rows have changed.
-        using: the alias of the database.
-    """
-    invalidation.invalidate_dict(model, ANY_ROW, using=using)
-
-
 def get_obj_dict(model: type[Model], obj: Model) -> dict[str, Any]:
-    """Return the values by which cacheops finds the results that depend on a row.
+    """Return the values of a row, by which cacheops finds the results that depend on it.
 
-    It takes the place of `cacheops.invalidation.get_obj_dict`, which leaves out fields that are
-    deferred or set to an expression. Whichever result depends on these is invalidated.
+    Replaces `cacheops.invalidation.get_obj_dict`, which omits fields that are deferred or set to an
+    expression. Then every result that depends on the table is invalidated.
     """
     values: dict[str, Any] = as_stored(_cacheops_get_obj_dict(model, obj))
     is_complete = len(values) == len(invalidation.serializable_fields(model))
@@ -115,10 +105,10 @@ _cacheops_get_obj_dict = invalidation.get_obj_dict
 def remember_old_row(
     manager: Any, sender: type[Model], instance: Model, using: str, raw: bool = False, **kwargs: Any
 ) -> None:
-    """Load the row that a save is about to change, for the results that depend on its values.
+    """Load the row that a save is about to change, to invalidate results by its old values.
 
-    It takes the place of cacheops' `ManagerMixin._pre_save`, which asks the manager `objects`, that
-    may not exist or hide the row, and does not ask for an instance that was created with its key.
+    Replaces cacheops' `ManagerMixin._pre_save`. That one uses the manager `objects`, which may not
+    exist or may hide the row, and skips instances that were created with their primary key.
     """
     is_new = instance._state.adding and instance._meta.pk.has_default() and not raw
     if instance.pk is None or is_new:

@@ -1,6 +1,6 @@
 """The operations port of each worker: probes, metrics and a watchdog.
 
-It responds while every request thread is busy, and readiness does not gate on what all pods share.
+It responds while every request thread is busy. Readiness does not depend on what all pods share.
 """
 
 from .server import start

@@ -1,9 +1,6 @@
-"""What the probes report: is this process to be kept, and is it to be sent requests."""
+"""Readiness: whether this process should receive requests."""
 
 import logging
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
 import redis
@@ -12,66 +9,29 @@ from django.db.migrations.executor import MigrationExecutor
 
 from ..conf import settings
 from ..redis import client
+from ..single_flight import SingleFlight
 
 logger = logging.getLogger(__name__)
-CHECK_SECONDS = 2.0  # well under the probes' own timeout
+CHECK_SECONDS = 2.0  # well under the timeout of the probes
 UNREACHABLE = "unreachable"
 _migrated = False
 
 
 def readiness(*, draining: bool) -> tuple[bool, dict[str, Any]]:
-    """Return whether this process should get requests, and what is known of what it needs.
+    """Return whether this process should receive requests, and the state of its dependencies.
 
-    It gates on two things only: the process is not shutting down, and the schema was up to date
-    once. The database and Redis are reported and do not gate, since every pod shares them: taking
-    all pods out of service at once would make their outage worse. For the same reason a database
-    that hangs does not hold up the answer.
+    A process is ready if it is not shutting down and the schema was up to date once. The database
+    and Redis are reported only: all pods share them, and removing every pod from service would make
+    their outage worse. For the same reason a database that hangs does not delay the response.
     """
-    database = _database_check.run()
+    try:
+        database = _database_check.run(CHECK_SECONDS)
+    except TimeoutError:
+        database = UNREACHABLE
     ready = _migrated and not draining
-    body = {
-        "status": "draining" if draining else "ready" if ready else "not ready",
-        "migrated": _migrated,
-        "database": database,
-        "redis": _redis(),
-    }
+    status = "draining" if draining else "ready" if ready else "not ready"
+    body = {"status": status, "migrated": _migrated, "database": database, "redis": _redis()}
     return ready, body
-
-
-class BoundedCheck:
-    """Runs a check in a thread and waits no longer than CHECK_SECONDS; one at a time, for all."""
-
-    def __init__(self, check: Callable[[], str]) -> None:
-        self._check = check
-        self._lock = threading.Lock()
-        self._running: Future[str] = Future()
-        self._running.set_result(UNREACHABLE)
-
-    def run(self) -> str:
-        """Return the result of a check, begun already or now; "unreachable" if it takes too long.
-
-        Raises:
-            RuntimeError: no thread is to be had.
-        """
-        with self._lock:
-            if self._running.done():
-                begun: Future[str] = Future()
-                arguments = (begun,)
-                threading.Thread(
-                    target=self._complete, args=arguments, name="health", daemon=True
-                ).start()
-                self._running = begun
-            running = self._running
-        try:
-            return running.result(CHECK_SECONDS)
-        except TimeoutError:
-            return UNREACHABLE
-
-    def _complete(self, begun: "Future[str]") -> None:
-        try:
-            begun.set_result(self._check())
-        except BaseException as error:
-            begun.set_exception(error)
 
 
 def _database() -> str:
@@ -83,7 +43,7 @@ def _database() -> str:
         else:
             executor = MigrationExecutor(connection)
             _migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
-    except Exception as error:  # whatever a driver raises, the probe answers
+    except Exception as error:  # drivers raise errors of their own; the probe must get a response
         logger.warning("The readiness probe cannot reach the database: %s", error)
         return UNREACHABLE
     finally:
@@ -91,14 +51,14 @@ def _database() -> str:
     return "ok"
 
 
-_database_check = BoundedCheck(_database)
+_database_check = SingleFlight(_database, "health")
 
 
 def _redis() -> str:
     if not settings.REDIS_URL:
         return "not configured"
     try:
-        # No PING: a user whose rights are for another prefix may do that as well.
+        # Not PING: a user with rights to another prefix may run it too.
         client(settings.REDIS_URL).exists(f"{settings.CACHE_KEY_PREFIX}:readyz")
     except redis.RedisError:
         return UNREACHABLE

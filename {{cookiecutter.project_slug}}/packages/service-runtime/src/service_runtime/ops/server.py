@@ -1,7 +1,7 @@
-"""The operations port: probes and metrics, apart from the service's own port.
+"""The HTTP server of the operations port, separate from the port of the service.
 
-A thread in each worker answers, so a probe gets its answer while every request thread is busy,
-and neither ALLOWED_HOSTS nor the redirect to HTTPS meets it.
+A thread in each worker serves it, so probes succeed while every request thread is busy, and
+ALLOWED_HOSTS and the redirect to HTTPS do not apply.
 """
 
 import json
@@ -32,22 +32,19 @@ REPORT_SECONDS = 5
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
+    allow_reuse_port = True  # all workers listen on one port; the kernel picks one of them
+    server_bind = TCPServer.server_bind  # HTTPServer's looks up the name of this host
 
     def __init__(self, host: str, port: int, draining: Callable[[], bool]) -> None:
         self.draining = draining
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
 
-    def server_bind(self) -> None:
-        # Every worker listens on the one port, and the kernel picks who answers.
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        TCPServer.server_bind(self)  # HTTPServer's asks a name server who this is
-
     def handle_error(self, request: object, client_address: object) -> None:
-        """Log what went wrong as one line; a client that went away is nothing wrong."""
+        """Log an error as one line. A client that disconnects is not an error."""
         error = sys.exception()
         if not isinstance(error, ConnectionError | TimeoutError):
-            logger.error("The operations port failed to answer", exc_info=error)
+            logger.error("The operations port failed to respond", exc_info=error)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -57,23 +54,23 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path in {"/livez", "/startupz"}:
-            self._answer(200, b'{"status": "ok"}')
+            self._respond(200, b'{"status": "ok"}')
         elif path == "/readyz":
             ready, body = readiness(draining=self.server.draining())
-            self._answer(200 if ready else 503, json.dumps(body).encode())
+            self._respond(200 if ready else 503, json.dumps(body).encode())
         elif path == "/metrics":
-            self._answer(200, exposition(), CONTENT_TYPE_LATEST)
+            self._respond(200, exposition(), CONTENT_TYPE_LATEST)
         else:
-            self._answer(404, b'{"status": "not found"}')
+            self._respond(404, b'{"status": "not found"}')
 
-    do_HEAD = do_GET  # noqa: N815 - the name is http.server's
+    do_HEAD = do_GET  # noqa: N815 - http.server's name
 
     def send_response(self, code: int, message: str | None = None) -> None:
-        """Begin a response, without http.server's Server header."""
+        """Start a response, without http.server's Server header."""
         self.send_response_only(code, message)
         self.send_header("Date", self.date_time_string())
 
-    def _answer(self, status: int, body: bytes, content_type: str = "application/json") -> None:
+    def _respond(self, status: int, body: bytes, content_type: str = "application/json") -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
@@ -82,20 +79,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *args: object) -> None:
-        """Probes come every few seconds and say nothing: they are not logged."""
+        """Do not log requests: probes arrive every few seconds."""
 
 
 def start(host: str, port: int, *, threads: int, draining: Callable[[], bool]) -> None:
-    """Serve the operations port from a daemon thread of this process.
+    """Serve the operations port from a daemon thread, and start the watchdog.
 
     Args:
-        host: address to listen on.
-        port: TCP port, shared with the other workers.
-        threads: how many of this process serve requests.
-        draining: tells whether this process is shutting down.
+        host: the address to listen on.
+        port: the TCP port, shared with the other workers.
+        threads: the number of request threads in this process.
+        draining: returns whether this process is shutting down.
 
     Raises:
-        OSError: the port is taken by someone else.
+        OSError: another program uses the port.
     """
     REQUEST_THREADS.set(threads)
     server = _Server(host, port, draining)
@@ -104,7 +101,7 @@ def start(host: str, port: int, *, threads: int, draining: Callable[[], bool]) -
 
 
 def _watch(threads: int, draining: Callable[[], bool]) -> None:
-    """Log that this process stops, and end it when none of its threads gets anywhere."""
+    """Log when this process starts to drain, and exit when all of its request threads are stuck."""
     announced = False
     pause = threading.Event()
     while not pause.wait(0.5):
@@ -112,11 +109,11 @@ def _watch(threads: int, draining: Callable[[], bool]) -> None:
             announced = True
             log_event("stopping", {"active_requests": len(busy_since)})
         if stuck := stuck_threads(threads):
-            # What they are stuck in may be the log itself.
+            # The threads may be stuck in logging itself.
             report = threading.Thread(target=_report, args=(stuck,), daemon=True)
             report.start()
             report.join(REPORT_SECONDS)
-            # Nothing in this process would answer a polite request; gunicorn starts another one.
+            # No thread would handle a graceful shutdown; gunicorn replaces this process.
             os._exit(EXIT_STUCK)
 
 
@@ -129,7 +126,7 @@ def _report(stuck: dict[int, float]) -> None:
 
 
 def stuck_threads(threads: int) -> dict[int, float]:
-    """Return the request threads and their seconds if all are in a request for STUCK_SECONDS."""
+    """Return the seconds by request thread if all are in a request for over STUCK_SECONDS."""
     limit = settings.STUCK_SECONDS
     now = time.monotonic()
     busy = {thread: now - since for thread, since in list(busy_since.items())}

@@ -1,10 +1,10 @@
-"""The circuit breaker that all clients of one Redis share."""
+"""The circuit breaker that all clients of a Redis server share."""
 
 import logging
 import os
 import threading
-import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import redis
@@ -21,126 +21,119 @@ SETTLE_SECONDS = 0.25
 
 
 class CircuitBreaker(Retry):
-    """Fails calls to a server at once while it does not answer.
+    """Fail calls to a server at once while it is unavailable.
 
-    The first failure opens the circuit: the calls that are under way pay a timeout each, and every
-    later one fails without waiting. A thread then asks the server until it answers and takes
-    writes, and closes the circuit; no request pays for that. redis-py takes it as its `retry=`,
-    through which each command and each connection attempt goes.
+    The first failure opens the circuit: calls in progress wait for one timeout each, and later ones
+    fail without waiting. A thread probes the server until it responds and accepts writes, and then
+    closes the circuit. redis-py calls this class as its `retry=`, for each command and each
+    connection attempt.
 
     Args:
-        server: its name in logs and metrics.
-        connect: makes a client that no breaker guards.
+        server: the server's name in logs and metrics.
+        connect: creates a client without a circuit breaker, for probes.
     """
 
     def __init__(self, server: str, connect: Callable[[], redis.Redis]) -> None:
-        super().__init__(NoBackoff(), 0)
+        # A broken connection says nothing about the server, so a call is retried on a new one.
+        super().__init__(NoBackoff(), 1, (redis.ConnectionError,))
         self._server = server
         self._connect = connect
-        # Run with a client before the circuit closes; a redis.RedisError keeps it open.
-        self.on_recovery: list[Callable[[redis.Redis], None]] = []
-        # Counts them, for connections that were open before one.
+        # Called with a client before the circuit closes; a redis.RedisError keeps it open.
+        self.on_recovery: list[Callable[[redis.Redis], object]] = []
+        self._missed: set[tuple[Callable[..., object], Hashable]] = set()
+        # How many there have been, for connections that were opened before one.
         self.outages = 0
-        self._pools: weakref.WeakSet[redis.ConnectionPool] = weakref.WeakSet()
-        REDIS_CIRCUIT_OPEN.labels(self._server).set(0)
         self.reset()
         os.register_at_fork(after_in_child=self.reset)
 
     def reset(self) -> None:
-        """Begin closed. Neither threads nor what they knew survive a fork."""
-        self._open = False
+        """Close the circuit of a forked child: the parent's probe does not run there."""
         self._lock = threading.Lock()
+        self._probe: threading.Thread | None = None
+        self._set_open(False)
+
+    def _set_open(self, is_open: bool) -> None:
+        self.is_open = is_open
+        REDIS_CIRCUIT_OPEN.labels(self._server).set(is_open)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "CircuitBreaker":
         return self  # redis-py copies it for each connection, but there is one for the process
 
-    def end_idle_connections_of(self, pool: redis.ConnectionPool) -> None:
-        """End a pool's idle connections after each outage."""
-        self._pools.add(pool)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether calls fail at once now."""
-        return self._open
-
-    def call_with_retry(
-        self,
-        do: Callable[[], T],
-        fail: Callable[..., Any],
-        is_retryable: Callable[[Exception], bool] | None = None,
-        with_failure_count: bool = False,
-    ) -> T:
-        """Call `do`, or do not while the circuit is open.
-
-        A connection that broke says nothing of the server, so the call is made once more on a new
-        one; a timeout has taken long enough.
+    def call_with_retry(self, do: Callable[[], T], fail: Any, *args: Any, **options: Any) -> T:
+        """Call `do`, and once more if its connection breaks.
 
         Raises:
             redis.ConnectionError: the circuit is open.
         """
-        if self._open:
-            raise redis.ConnectionError(f"{self._server} has not answered; it is being asked again")
-        for is_last in (False, True):
-            try:
-                return do()
-            except redis.exceptions.ReadOnlyError as error:
-                # A replica, whose reads may be old and whose master has taken its place.
-                self.trip(error)
-                raise
-            except self._supported_errors as error:
-                if with_failure_count:
-                    fail(error, 1)
-                else:
-                    fail(error)
-                if is_last or isinstance(error, redis.TimeoutError | TimeoutError):
-                    self.trip(error)
-                    raise
-        raise AssertionError("unreachable")
+        if self.is_open:
+            self._start_probe()
+            raise redis.ConnectionError(f"{self._server} is unavailable; a probe is running")
+        try:
+            return super().call_with_retry(do, fail, *args, **options)
+        except (redis.TimeoutError, TimeoutError) as error:
+            fail(*(error, 1) if options.get("with_failure_count") else (error,))
+            self.trip(error)
+            raise
+        except (redis.ConnectionError, redis.exceptions.ReadOnlyError) as error:
+            # A read-only server is a replica. Its data may be old, and its master was replaced.
+            self.trip(error)
+            raise
+
+    def repeat_on_recovery(self, function: Callable[..., object], argument: Hashable) -> None:
+        """Call `function(client, argument)` before the circuit closes next; duplicates count once.
+
+        Nothing is read from the server between its recovery and this call.
+        """
+        with self._lock:
+            self._missed.add((function, argument))
 
     def trip(self, error: Exception) -> None:
-        """Open the circuit, and have the server asked until it answers and has recovered."""
+        """Open the circuit, until a probe succeeds and everything missed has been repeated."""
         with self._lock:
-            if self._open:
+            if self.is_open:
                 return
-            self._open = True
             self.outages += 1
-        REDIS_CIRCUIT_OPEN.labels(self._server).set(1)
-        logger.warning("Redis at %s does not answer: %s", self._server, error)
-        try:
-            threading.Thread(target=self._probe, name="redis-probe", daemon=True).start()
-        except RuntimeError:  # no thread is to be had, so the next call has to find out
-            self._open = False
-            REDIS_CIRCUIT_OPEN.labels(self._server).set(0)
+            self._set_open(True)
+        logger.warning("Redis at %s is unavailable: %s", self._server, error)
+        self._start_probe()
 
-    def _probe(self) -> None:
+    def _start_probe(self) -> None:
+        with self._lock, suppress(RuntimeError):  # no thread can be started: the next call tries
+            if self._probe is None or not self._probe.is_alive():
+                probe = threading.Thread(target=self._run_probe, name="redis-probe", daemon=True)
+                probe.start()
+                self._probe = probe
+
+    def _run_probe(self) -> None:
         pause = threading.Event()
         while True:
             try:
                 with self._connect() as client:
-                    self._write(client)
+                    with suppress(redis.exceptions.NoPermissionError):  # this is a response too
+                        client.unlink(f"{settings.CACHE_KEY_PREFIX}:probe")  # replicas reject it
                     self._recover(client)
-                    # Another process may notice this late, and what it has to make up for concerns
-                    # what this one would read.
+                    # Other processes may notice the outage late, and what they have to repeat
+                    # concerns what this one would read.
                     pause.wait(SETTLE_SECONDS)
                     self._recover(client)
-                    self._open = False
-                    self._recover(client)  # what came up while the last was under way
-            except Exception:  # whatever it is, the circuit must not stay open for want of a probe
-                self._open = True
+                    self._set_open(False)
+                    self._recover(client)  # calls that failed during the last recovery
+            except Exception:  # any error: a circuit without a probe would stay open
+                self._set_open(True)
                 pause.wait(PROBE_INTERVAL)
                 continue
-            REDIS_CIRCUIT_OPEN.labels(self._server).set(0)
-            logger.warning("Redis at %s answers again", self._server)
-            return
-
-    def _write(self, client: redis.Redis) -> None:
-        try:
-            client.unlink(f"{settings.CACHE_KEY_PREFIX}:probe")  # a replica refuses this
-        except redis.exceptions.NoPermissionError:  # which is an answer too
+            logger.warning("Redis at %s is available again", self._server)
             return
 
     def _recover(self, client: redis.Redis) -> None:
         for callback in self.on_recovery:
             callback(client)
-        for pool in list(self._pools):  # the name may lead to another server by now
-            pool.disconnect(inuse_connections=False)
+        with self._lock:
+            missed, self._missed = self._missed, set()
+        try:
+            for function, argument in missed:
+                function(client, argument)
+        except BaseException:
+            with self._lock:
+                self._missed |= missed
+            raise

@@ -1,79 +1,55 @@
-"""Looks up the addresses of Redis, within bounds."""
+"""Name resolution with a timeout, which no socket option bounds."""
 
 import os
 import socket
-import threading
-import time
-from concurrent.futures import Future
+from functools import cache
 
 import redis
 
+from ..single_flight import SingleFlight
+
 FIRST_LOOKUP_SECONDS = 1.0
 _known: dict[tuple[str, int], list[str]] = {}
-# The lookups that go on, and until when (monotonic seconds) they are waited for.
-_running: dict[tuple[str, int], tuple[Future[list[str]], float]] = {}
-_lock = threading.Lock()
 
 
 def addresses(host: str, port: int, seconds: float) -> list[str]:
-    """Return a host's IP addresses: the resolver's, or its last ones while it is slow or fails.
+    """Return a host's IP addresses: fresh ones, or the last known while the resolver is slow.
 
-    No timeout of a socket bounds a lookup, and in a cluster it takes several queries: a resolver
-    that is slow says nothing of Redis. It goes on in a thread of its own, for the next connection;
-    those that need an address at the same time share a lookup, and the time that it is waited for.
+    A lookup takes several queries in a cluster, and a slow resolver says nothing about Redis.
+    Concurrent connections share a lookup and its deadline. A late result serves the next one.
 
     Args:
         host: a name or an address.
         port: a TCP port.
-        seconds: to wait for a lookup, but for the first FIRST_LOOKUP_SECONDS if that is longer.
+        seconds: the timeout; the first lookup has at least FIRST_LOOKUP_SECONDS.
 
     Raises:
-        redis.TimeoutError: the first lookup took too long.
-        OSError: there is no such name.
+        redis.TimeoutError: the first lookup timed out.
+        OSError: the name does not exist.
     """
-    key, known = (host, port), _known.get((host, port))
-    wait = seconds if known else max(seconds, FIRST_LOOKUP_SECONDS)
-    with _lock:
-        if key not in _running:
-            answer: Future[list[str]] = Future()
-            arguments = (key, answer)
-            threading.Thread(
-                target=_resolve, args=arguments, name="redis-resolver", daemon=True
-            ).start()
-            _running[key] = answer, time.monotonic() + wait
-        answer, deadline = _running[key]
+    known = _known.get((host, port))
+    timeout = seconds if known else max(seconds, FIRST_LOOKUP_SECONDS)
     try:
-        return answer.result(max(0, deadline - time.monotonic()))
+        return _lookup(host, port).run(timeout)
     except TimeoutError:
         if known:
             return known
-        raise redis.TimeoutError(f"the name {host} was not resolved within {wait} s") from None
+        raise redis.TimeoutError(f"The name {host} was not resolved within {timeout} s") from None
     except socket.gaierror as error:
         if known and error.errno == socket.EAI_AGAIN:
             return known
         raise
 
 
-def _resolve(key: tuple[str, int], answer: Future[list[str]]) -> None:
-    failure = None
-    try:
-        found = socket.getaddrinfo(*key, type=socket.SOCK_STREAM)
-        _known[key] = list(dict.fromkeys(str(address[4][0]) for address in found))
-    except OSError as error:
-        failure = error
-    with _lock:
-        _running.pop(key, None)
-    if failure:
-        answer.set_exception(failure)
-    else:
-        answer.set_result(_known[key])
+@cache
+def _lookup(host: str, port: int) -> SingleFlight[list[str]]:
+    def resolve() -> list[str]:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        _known[host, port] = list(dict.fromkeys(str(address[4][0]) for address in found))
+        return _known[host, port]
+
+    return SingleFlight(resolve, "redis-resolver")
 
 
-def _forget_lookups() -> None:
-    """Wait for none that another process has begun."""
-    global _lock
-    _lock = threading.Lock()
-    _running.clear()
-
-
-os.register_at_fork(after_in_child=_forget_lookups)
+# The threads of lookups do not survive a fork.
+os.register_at_fork(after_in_child=_lookup.cache_clear)
