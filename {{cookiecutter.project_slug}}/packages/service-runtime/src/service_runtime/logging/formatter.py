@@ -3,7 +3,6 @@
 import json
 import logging
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -21,6 +20,10 @@ from .values import MAX_ITEMS, inert, plain, text
 _encode = json.JSONEncoder(
     default=text, ensure_ascii=False, allow_nan=False, check_circular=False
 ).encode
+
+_OPTIONS = {
+    *("rename_fields", "static_fields", "defaults", "exc_info_as_array", "stack_info_as_array")
+}
 
 
 class AccessRecord(logging.LogRecord):
@@ -46,11 +49,8 @@ class JsonFormatter(BaseJsonFormatter):
     Args:
         service: the service's name.
         version: its version.
-        rename_fields: other names for fields, such as `{"timestamp": "@timestamp"}`.
-        static_fields: fields of every line.
-        defaults: fields of every line that lacks them.
-        exc_info_as_array: write a stack trace as a list of lines.
-        stack_info_as_array: the same for `stack_info`.
+        options: python-json-logger's rename_fields (such as `{"timestamp": "@timestamp"}`),
+            static_fields, defaults, exc_info_as_array and stack_info_as_array.
 
     Raises:
         TypeError: an option of python-json-logger, or a method of a subclass, has no effect here;
@@ -68,41 +68,27 @@ class JsonFormatter(BaseJsonFormatter):
                     " Override process_log_record or add_fields."
                 )
 
-    def __init__(
-        self,
-        service: str,
-        version: str,
-        *,
-        rename_fields: Mapping[str, str] | None = None,
-        static_fields: Mapping[str, Any] | None = None,
-        defaults: Mapping[str, Any] | None = None,
-        exc_info_as_array: bool = False,
-        stack_info_as_array: bool = False,
-        **unsupported: Any,
-    ) -> None:
-        for option in unsupported:
+    def __init__(self, service: str, version: str, **options: Any) -> None:
+        for option in options.keys() - _OPTIONS:
             raise TypeError(
                 f"JsonFormatter has no option {option!r}: use rename_fields, static_fields or"
                 " defaults, or override formatTime, process_log_record or jsonify_log_record."
             )
-        for name in self._reserved.intersection(rename_fields or ()) - {"message", "stack_info"}:
+        static_fields = plain(options.pop("static_fields", None) or {})
+        super().__init__(
+            static_fields={"service": service, "version": version, **static_fields}, **options
+        )
+        for name in self._reserved.intersection(self.rename_fields) - {"message", "stack_info"}:
             raise TypeError(
                 f"rename_fields: a line has no field {name!r}. It has timestamp, severity, logger,"
                 " message, exception.stacktrace and the others of docs/logging.md."
             )
-        super().__init__(
-            rename_fields=dict(rename_fields or {}),
-            static_fields={"service": service, "version": version, **plain(static_fields or {})},
-            defaults=dict(defaults or {}),
-            exc_info_as_array=exc_info_as_array,
-            stack_info_as_array=stack_info_as_array,
-        )
         self._renamed = frozenset(self.rename_fields.values())
         self._is_unchanged = type(self) is JsonFormatter and not self.defaults
         self._second = (0, "")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; a record that cannot be formatted becomes a line with `logging_error`."""
+        """Return the line; of a record that cannot be formatted, one with `logging_error`."""
         if isinstance(record, AccessRecord) and self._is_unchanged:  # the most frequent one
             fields = self._fields(record, self.formatTime(record), text(record.getMessage()))
             return self._line(fields | record.fields, _encode)
