@@ -41,6 +41,7 @@ def _start_sentry() -> None:
 
 def _redacted(event: Any, hint: Any) -> Any:
     """Redact a report like a log line."""
+    event.get("logentry", {}).pop("params", None)  # values without names, which `formatted` has
     for part in ("logentry", "extra", "request", "breadcrumbs"):
         if part in event:
             event[part] = plain(event[part])

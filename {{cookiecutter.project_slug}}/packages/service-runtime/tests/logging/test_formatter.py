@@ -21,8 +21,8 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy
 
 from service_runtime.logging import get_current_user_id, log_event, redaction, values
-from service_runtime.logging.context import Context, current
 from service_runtime.logging.bounds import MAX_BYTES
+from service_runtime.logging.context import Context, current
 from service_runtime.logging.formatter import JsonFormatter
 from service_runtime.logging.names import FIELD_NAMES
 from tests.logging.conftest import parsed

@@ -8,7 +8,7 @@ MAX_LENGTH = 200
 class ClientErrorHandler(logging.Handler):
     """Pass records to the root logger as one short line of at most WARNING, without a stack trace.
 
-    Django logs an invalid Host header or a form with too many fields as an ERROR with a stack trace.
+    Django logs an invalid Host header, or a form with too many fields, as an ERROR with one.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
