@@ -258,7 +258,7 @@ LOGGING: dict[str, Any] = {
             "()": "service_runtime.logging.JsonFormatter",
             "service": runtime.SERVICE_NAME,
             "version": runtime.SERVICE_VERSION,
-            "names": runtime.LOG_FIELDS,
+            "rename_fields": runtime.LOG_FIELDS,
         },
         "console": {"()": "service_runtime.logging.console.ConsoleFormatter"},
     },

@@ -16,6 +16,7 @@ def pytest_configure(config) -> None:
 
         def __init__(self, *args, **options):
             options |= zip(POSITIONS, args, strict=False)
-            super().__init__("peers", "1", {"exception.stacktrace": "exc_info"}, **options)
+            names = {"exception.stacktrace": "exc_info", **(options.pop("rename_fields", None) or {})}
+            super().__init__("peers", "1", rename_fields=names, **options)
 
     pythonjsonlogger.json.JsonFormatter = JsonFormatter

@@ -104,3 +104,103 @@ def test_redis_urls(url):
 def test_what_is_no_redis_url_is_refused(url):
     with pytest.raises(ValidationError, match="Must look like redis://"):
         validate_redis_url(url)
+
+
+def test_file_fills_in_variables_that_are_not_set(monkeypatch, tmp_path):
+    (tmp_path / ".env").write_text("PORT=9\nHOST=from-the-file\n")
+    monkeypatch.setattr("os.environ", {"HOST": "set"})
+    env = Environment()
+
+    env.read_file(tmp_path / ".env")
+
+    assert (env.int("PORT"), env.str("HOST")) == (9, "set")
+
+
+def test_missing_default_file_is_ignored(monkeypatch, tmp_path):
+    monkeypatch.setattr("os.environ", {})
+    env = Environment()
+
+    env.read_file(tmp_path / ".env")
+    env.seal()
+
+
+@pytest.mark.parametrize("name", ["other.env", "missing.env", "."])
+def test_env_file_names_another_file_that_must_exist(monkeypatch, tmp_path, name):
+    (tmp_path / ".env").write_text("PORT=9\n")
+    (tmp_path / "other.env").write_text("PORT=10\n")
+    monkeypatch.setattr("os.environ", {"ENV_FILE": name})
+    env = Environment()
+
+    env.read_file(tmp_path / ".env")
+
+    if name == "other.env":
+        assert env.int("PORT") == 10
+        env.seal()
+    else:
+        with pytest.raises(ImproperlyConfigured, match=r"^ENV_FILE: Must be the path of a file\."):
+            env.seal()
+
+
+def test_database_is_a_sqlite_file_by_default(monkeypatch, tmp_path):
+    monkeypatch.setattr("os.environ", {})
+
+    assert Environment().database("DATABASE_URL", tmp_path / "db") == {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": tmp_path / "db",
+    }
+
+
+@pytest.mark.parametrize("is_file", [False, True], ids=["value", "file"])
+def test_database_url_becomes_an_entry_of_databases(monkeypatch, tmp_path, is_file):
+    url = "postgres://service:p%40ss@db:5433/blog"
+    (tmp_path / "url").write_text(url)
+    name, value = ("DATABASE_URL_FILE", str(tmp_path / "url")) if is_file else ("DATABASE_URL", url)
+    monkeypatch.setattr("os.environ", {name: value})
+
+    found = Environment().database("DATABASE_URL", tmp_path / "db")
+
+    expected = {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": "blog",
+        "USER": "service",
+        "PASSWORD": "p@ss",
+        "HOST": "db",
+        "PORT": 5433,
+    }
+    assert found.items() >= expected.items()
+
+
+@pytest.mark.parametrize(
+    ("url", "rule"),
+    [
+        ("mysql://u:hush@db/blog", "Must look like postgres://user:password@host:5432/name or"),
+        ("postgres://u:hush@db/", "Must look like postgres://"),
+        ("mysqlite:///hush", "Not a valid database URL."),
+        ("", "Not a valid database URL."),
+    ],
+)
+def test_invalid_database_url_is_rejected_without_its_password(monkeypatch, tmp_path, url, rule):
+    monkeypatch.setattr("os.environ", {"DATABASE_URL": url})
+    env = Environment()
+    env.database("DATABASE_URL", tmp_path / "db")
+
+    with pytest.raises(ImproperlyConfigured) as error:
+        env.seal()
+
+    assert str(error.value).startswith(f"DATABASE_URL: {rule}")
+    assert "hush" not in str(error.value)
+
+
+def test_secret_values_are_never_shown(monkeypatch):
+    secrets = ["SECRET_KEY", "API_TOKEN", "DB_PASSWORD", "SENTRY_DSN", "CACHE_URL", "SIGNING_KEY"]
+    monkeypatch.setattr("os.environ", dict.fromkeys([*secrets, "LIMIT"], "hush"))
+    env = Environment()
+    for name in [*secrets, "LIMIT"]:
+        env.int(name)
+
+    with pytest.raises(ImproperlyConfigured) as error:
+        env.seal()
+
+    *hidden, shown = str(error.value).splitlines()
+    assert not [line for line in hidden if "hush" in line]
+    assert shown == "LIMIT: Not a valid integer. (it is 'hush')"

@@ -7,7 +7,7 @@ class RuntimeConfig(AppConfig):
     name = "service_runtime"
 
     def ready(self) -> None:
-        # Importing them registers the checks and connects the signals.
+        # Imported for their side effects: they register checks and connect signals.
         from . import signals  # noqa: F401
         from .caching import checks as _caching  # noqa: F401
         from .caching import patches

@@ -1,7 +1,7 @@
 """All settings of the runtime, with their defaults.
 
-A project overrides a default by a Django setting of the same name. `environment_settings` of
-`service_runtime.variables` reads most of them from environment variables.
+A Django setting of the same name overrides a default. `variables.environment_settings` reads most
+of them from the environment.
 """
 
 from ipaddress import IPv4Network, IPv6Network
@@ -11,7 +11,7 @@ from django.conf import settings as django_settings
 
 
 class Defaults:
-    """The settings of the runtime, and the value of each where a project does not set it."""
+    """The settings of the runtime with their defaults."""
 
     # The service, in log lines, metrics and error reports.
     SERVICE_NAME: str = "service"
@@ -25,7 +25,7 @@ class Defaults:
     WEB_THREADS: int = 4
     GRACEFUL_TIMEOUT: int = 30  # seconds
     STUCK_SECONDS: int = 300  # 0: never
-    # Proxies between the clients and the service that append to X-Forwarded-For.
+    # Proxies in front of the service that append to X-Forwarded-For.
     NUM_PROXIES: int = 0
 
     # Redis. Without a URL the cache and the throttles are local to the process.
@@ -38,27 +38,27 @@ class Defaults:
     CACHE_KEY_PREFIX: str = "service"
 
     # Throttling. The rates are REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"].
-    THROTTLE_VARIABLES: list[str] = []  # those of the environment, for `manage.py throttles`
-    THROTTLING_FAIL_CLOSED: list[str] = []  # scopes that respond with 503 while Redis is down
+    THROTTLE_VARIABLES: list[str] = []  # in the environment, for `manage.py throttles`
+    THROTTLING_FAIL_CLOSED: list[str] = []  # scopes that return 503 while Redis is down
     THROTTLING_HEADERS: str = "draft"  # or legacy, both, off
     THROTTLING_EXEMPT_NETWORKS: list[IPv4Network | IPv6Network] = []
-    # Dotted paths of functions that take a request (docs/throttling.md of the service).
+    # Dotted paths of functions that take a request (docs/throttling.md).
     THROTTLING_GET_CLIENT: str | None = None
     THROTTLING_GET_TIER: str | None = None
 
-    # The API. Errors of all paths under the prefix are JSON.
+    # The API. Errors under the prefix are JSON.
     API_PREFIX: str = "/api/"
-    API_PROBLEM_DETAILS: bool = False  # application/problem+json, whatever the client accepts
+    API_PROBLEM_DETAILS: bool = False  # application/problem+json for all clients
 
     # Logging.
     LOG_LEVEL: str = "INFO"
-    LOG_LEVELS: dict[str, str] = {}  # of single loggers, by name
+    LOG_LEVELS: dict[str, str] = {}  # by logger
     LOG_FORMAT: str = "json"  # or console
     LOG_STREAM: str = "stdout"  # or stderr
-    LOG_QUEUE: int = 0  # lines that wait for a slow reader; 0: writers wait
-    LOG_FIELDS: dict[str, str] = {}  # other names of fields
-    LOG_REDACT: list[str] = []  # more names whose values are redacted
-    SLOW_REQUEST_SECONDS: float = 1
+    LOG_QUEUE: int = 0  # lines that wait for a slow reader; 0: writers wait instead
+    LOG_FIELDS: dict[str, str] = {}  # names of fields, by their usual names
+    LOG_REDACT: list[str] = []  # further names whose values are redacted
+    SLOW_REQUEST_SECONDS: float = 1.0
     SLOW_QUERY_SECONDS: float = 0.1
 
     # Traces and error reports, which need the extras `tracing` and `sentry`.
@@ -66,10 +66,10 @@ class Defaults:
     SENTRY_DSN: str = ""
 
     SECURITY_HEADERS: dict[str, str] = {
-        # Other sites cannot load responses as images, scripts and the like. It does not apply to
-        # requests with CORS, so CORS_ALLOWED_ORIGINS can still call the API.
+        # Other sites cannot embed responses as images or scripts. CORS requests are exempt, so
+        # CORS_ALLOWED_ORIGINS can still call the API.
         "Cross-Origin-Resource-Policy": "same-origin",
-        # Browser features that no page of an API needs, nor a script injected into one.
+        # Browser features that no page needs, and no injected script gets.
         "Permissions-Policy": ", ".join(
             f"{feature}=()"
             for feature in (
@@ -81,8 +81,8 @@ class Defaults:
     }
 
 
-# For CACHEOPS_SKIP_FIELDS: fields by whose value no result is found. Values are long, or equal
-# values are written differently.
+# For CACHEOPS_SKIP_FIELDS: fields whose values do not select cached results, because they are long
+# or because equal values have several notations.
 CACHEOPS_SKIP_FIELDS = [
     *("FileField", "TextField", "BinaryField", "JSONField", "ArrayField"),
     *("DecimalField", "FloatField", "DateTimeField", "TimeField", "DurationField"),

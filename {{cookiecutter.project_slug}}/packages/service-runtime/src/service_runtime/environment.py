@@ -1,4 +1,4 @@
-"""Reads the process environment and reports everything that is wrong with it at once."""
+"""Read environment variables and report all invalid values at once."""
 
 import ipaddress
 import os
@@ -19,14 +19,14 @@ from .logging.values import text
 T = TypeVar("T")
 _SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|KEY|DSN|_URL$")
 _FILE = "_FILE"
-_QUOTED = re.compile(r"(['\"])(?:(?:(?!\1)[^\\]|\\.)*+)\1")  # a value, as reasons repeat it
+_QUOTED = re.compile(r"(['\"])(?:(?:(?!\1)[^\\]|\\.)*+)\1")  # a value that a reason repeats
 
 
 class Environment(FileAwareEnv):
-    """environs' reader with deferred errors.
+    """environs' reader with deferred errors: `seal` reports all of them.
 
-    Each variable NAME can also come from a file that NAME_FILE names, which is how Kubernetes and
-    Docker mount secrets. Wrong values are collected, so that one start reports them all.
+    Each variable NAME can also be read from the file that NAME_FILE names, for secrets that
+    Kubernetes or Docker mounts.
     """
 
     def __init__(self) -> None:
@@ -41,9 +41,9 @@ class Environment(FileAwareEnv):
             return default
 
     def read_file(self, path: Path) -> None:
-        """Read variables that the environment lacks from a file, if it exists.
+        """Read variables that are not set from a file, if it exists.
 
-        ENV_FILE of the environment names another one, which has to exist.
+        ENV_FILE names another file, which has to exist.
         """
         chosen = path.parent / self.str("ENV_FILE", path.name)
         if chosen.exists() and not chosen.is_dir():
@@ -52,7 +52,12 @@ class Environment(FileAwareEnv):
             self.reject("ENV_FILE", "Must be the path of a file.")
 
     def database(self, name: str, default: Path) -> dict[str, Any]:
-        """Return an entry of DATABASES for a URL; for a SQLite file by default."""
+        """Return an entry of DATABASES for the URL in a variable.
+
+        Args:
+            name: the variable.
+            default: the SQLite file to use if the variable is not set.
+        """
         engines = {f"django.db.backends.{engine}" for engine in ("sqlite3", "postgresql")}
         found: dict[str, Any] = {"ENGINE": "django.db.backends.sqlite3", "NAME": default}
         if self.names(name):
@@ -63,12 +68,12 @@ class Environment(FileAwareEnv):
         return found
 
     def names(self, prefix: str) -> list[str]:
-        """Return the names of the variables that begin with `prefix`, also if set as files."""
+        """Return the variables that start with `prefix`, including those set by a file."""
         names = {name.removesuffix(_FILE) for name in self._variables()}
         return sorted(name for name in names if name.startswith(prefix))
 
     def items(self, name: str, parse: Callable[[str], T]) -> list[T]:
-        """Return what a comma-separated variable lists, without blanks, each item parsed."""
+        """Return the parsed items of a comma-separated variable."""
         parsed = []
         for item in (self.str(name, "") or "").split(","):
             if item := item.strip():
@@ -79,14 +84,15 @@ class Environment(FileAwareEnv):
         return parsed
 
     def reject(self, name: str, reason: str) -> None:
-        """Record that the variable `name` is wrong, and why, for `seal` to report."""
+        """Record why the value of a variable is invalid, for `seal` to report."""
         self._errors[name].append(reason)
 
     def seal(self) -> None:
-        """End the reading.
+        """End reading.
 
         Raises:
-            ImproperlyConfigured: a line for each wrong variable. Values are named, secrets are not.
+            ImproperlyConfigured: one line for each invalid variable, with its value unless it is a
+                secret.
         """
         try:
             super().seal()
@@ -99,9 +105,10 @@ class Environment(FileAwareEnv):
         return {**self._environ, **os.environ}
 
     def _line(self, name: str, reasons: list[str]) -> str:
-        """Return what is wrong with a variable, in which only values can have secrets.
+        """Return a variable with the reasons why it is invalid.
 
-        They are in quotes; the sentences around them are ours, and may show how a URL looks.
+        Only quoted values in a reason can be secrets. The text around them is a rule, and shows an
+        example of a URL.
         """
         value = self._variables().get(name)
         is_secret = _SECRET.search(name) and not name.endswith(_FILE)
@@ -116,7 +123,7 @@ def validate_redis_url(url: str) -> None:
     """Accept `redis://`, `rediss://` (TLS) and `unix://` URLs, and the empty string for none.
 
     Raises:
-        environs.ValidationError: a sentence with the rule; it never repeats the URL's password.
+        environs.ValidationError: the rule; it never repeats the URL's password.
     """
     if not url:
         return
@@ -127,7 +134,7 @@ def validate_redis_url(url: str) -> None:
             well_formed = bool(parts.hostname) and has_database
         else:
             well_formed = parts.scheme == "unix" and bool(parts.path)
-        # It connects to nothing, and refuses what redis-py would refuse at the first request.
+        # Opens no connection, and raises the errors that redis-py would raise at the first request.
         redis.ConnectionPool.from_url(url).make_connection()
     except (TypeError, ValueError):
         well_formed = False
@@ -142,7 +149,7 @@ def validate_file(path: str) -> None:
     """Accept the path of a file, and the empty string for none.
 
     Raises:
-        environs.ValidationError: a sentence with the rule.
+        environs.ValidationError: the rule.
     """
     if path and not Path(path).is_file():
         raise ValidationError("Must be the path of a file.")
@@ -152,7 +159,7 @@ def parse_host(text: str) -> str:
     """Return a host name as ALLOWED_HOSTS takes it, such as `api.example.com` or `.example.com`.
 
     Raises:
-        ValueError: a sentence with the text and the rule.
+        ValueError: the text and the rule.
     """
     if not re.fullmatch(r"\*|\.?[\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\]", text):
         raise ValueError(f"{text!r} is not a host name such as api.example.com.")
@@ -163,7 +170,7 @@ def parse_origin(text: str) -> str:
     """Return an origin, such as `https://api.example.com`.
 
     Raises:
-        ValueError: a sentence with the text and the rule.
+        ValueError: the text and the rule.
     """
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
@@ -172,17 +179,17 @@ def parse_origin(text: str) -> str:
 
 
 def parse_field_names(text: str) -> dict[str, str]:
-    """Return other names of log fields: those of a log service, or a pair such as `uid=user.id`.
+    """Return names of log fields: those of a log service, or a pair such as `uid=user.id`.
 
     Raises:
-        ValueError: a sentence with the text and the rule.
+        ValueError: the text and the rule.
     """
     if text in FIELD_NAMES:
         return FIELD_NAMES[text]
     field, separator, name = text.partition("=")
     if not (separator and field.strip() and name.strip()):
         raise ValueError(
-            f"{text!r} is neither of {', '.join(FIELD_NAMES)} nor a pair such as uid=user.id."
+            f"{text!r} is neither one of {', '.join(FIELD_NAMES)} nor a pair such as uid=user.id."
         )
     return {field.strip(): name.strip()}
 
@@ -191,7 +198,7 @@ def parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     """Parse a network such as `10.0.0.0/8`, or a single address.
 
     Raises:
-        ValueError: a sentence with the text and the rule.
+        ValueError: the text and the rule.
     """
     try:
         return ipaddress.ip_network(text)

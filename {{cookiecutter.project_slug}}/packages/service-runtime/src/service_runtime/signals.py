@@ -1,4 +1,4 @@
-"""What the service logs and counts of Django's and cacheops' signals."""
+"""Receivers of Django's and cacheops' signals: failed logins, cache reads, slow queries."""
 
 import time
 from collections.abc import Callable
@@ -18,20 +18,20 @@ from .metrics import cache_requests
 
 @receiver(user_login_failed)
 def log_failed_login(request: HttpRequest | None = None, **kwargs: Any) -> None:
-    """Log that somebody could not sign in, and not as whom: people type passwords there."""
+    """Log a failed login without the username, since users type passwords there."""
     data = {"client": str(client_address(request))} if request is not None else {}
     log_event("login_failed", data, level="WARNING")
 
 
 @receiver(cache_read)
 def count_read(hit: bool, **kwargs: Any) -> None:
-    """Count what cacheops was asked for."""
+    """Count a hit or a miss of cacheops."""
     cache_requests("cacheops", "hit" if hit else "miss").inc()
 
 
 @receiver(connection_created)
 def watch_queries(connection: Any, **kwargs: Any) -> None:
-    """Log slow queries of a new connection, in development only."""
+    """Log the slow queries of a new connection if DEBUG is on."""
     is_watched = log_slow_query in connection.execute_wrappers
     if settings.DEBUG and settings.SLOW_QUERY_SECONDS and not is_watched:
         connection.execute_wrappers.append(log_slow_query)
@@ -40,12 +40,12 @@ def watch_queries(connection: Any, **kwargs: Any) -> None:
 def log_slow_query(
     execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any
 ) -> Any:
-    """Run a query, and log it without its values if it was slow."""
+    """Run a query, and log its SQL, without parameters, if it was slow."""
     started = time.perf_counter()
     try:
         return execute(sql, params, many, context)
     finally:
-        spent = time.perf_counter() - started
-        if spent > settings.SLOW_QUERY_SECONDS:
-            data = {"sql": sql, "duration_ms": round(spent * 1000, 1)}
+        elapsed = time.perf_counter() - started
+        if elapsed > settings.SLOW_QUERY_SECONDS:
+            data = {"sql": sql, "duration_ms": round(elapsed * 1000, 1)}
             log_event("slow_query", data, level="WARNING")

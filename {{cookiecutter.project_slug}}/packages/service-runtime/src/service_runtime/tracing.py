@@ -1,7 +1,6 @@
-"""Traces and error reports, each of which one environment variable switches on.
+"""Traces (OpenTelemetry) and error reports (Sentry), each enabled by one environment variable.
 
-Their packages are extras of pyproject.toml (`tracing`, `sentry`); without the variables nothing is
-imported.
+Their packages are the extras `tracing` and `sentry`, which are imported only if enabled.
 """
 
 import os
@@ -15,10 +14,10 @@ from .logging.values import plain, text
 
 
 def start() -> None:
-    """Switch on what the environment asks for; called once, before the application is made.
+    """Start the reporting that the settings enable, before the application is created.
 
     Raises:
-        ImproperlyConfigured: an extra that is asked for is not installed.
+        ImproperlyConfigured: its extra is not installed.
     """
     if settings.SENTRY_DSN:
         _start_sentry()
@@ -35,13 +34,14 @@ def _start_sentry() -> None:
         dsn=settings.SENTRY_DSN,
         release=f"{settings.SERVICE_NAME}@{settings.SERVICE_VERSION}",
         send_default_pii=False,
-        include_local_variables=False,  # which have secrets in them
+        include_local_variables=False,  # they can contain secrets
         before_send=_redacted,
     )
 
 
 def _redacted(event: Any, hint: Any) -> Any:
-    """Keep out of a report what is kept out of the log."""
+    """Redact a report like a log line."""
+    event.get("logentry", {}).pop("params", None)  # values without names, which `formatted` has
     for part in ("logentry", "extra", "request", "breadcrumbs"):
         if part in event:
             event[part] = plain(event[part])
@@ -67,7 +67,7 @@ def _start_tracing() -> None:
         {"service.name": settings.SERVICE_NAME, "service.version": settings.SERVICE_VERSION}
     )
     provider = TracerProvider(resource=resource)
-    # The exporter reads the environment, where a variable that names a file has no value.
+    # The exporter reads the environment, which lacks a value that comes from a file.
     os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = settings.OTEL_EXPORTER_OTLP_ENDPOINT
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
@@ -89,5 +89,5 @@ def _start_tracing() -> None:
 
 def _missing(variable: str, extra: str) -> ImproperlyConfigured:
     return ImproperlyConfigured(
-        f"{variable} is set, and the extra {extra!r} is not installed: `uv sync --extra {extra}`."
+        f"{variable} is set, but the extra {extra!r} is not installed: `uv sync --extra {extra}`."
     )

@@ -1,4 +1,10 @@
-"""The environment variables of every service. Each becomes the setting of the same name."""
+"""Settings from environment variables. Each variable becomes the setting of its name.
+
+Types and defaults are those of `conf.Defaults`; the tables below have the rules for values.
+"""
+
+from collections.abc import Callable
+from typing import Any
 
 from environs import validate
 
@@ -20,117 +26,104 @@ _log_level = validate.OneOf(
 _port = validate.Range(1, 65535)
 _positive = validate.Range(min=1)
 _not_negative = validate.Range(min=0)
+_RULES: dict[str, Callable[[Any], Any] | None] = {
+    "HOST": None,
+    "PORT": _port,
+    "OPS_PORT": _port,
+    "WEB_CONCURRENCY": _positive,
+    "WEB_THREADS": _positive,
+    "GRACEFUL_TIMEOUT": _positive,
+    "STUCK_SECONDS": _not_negative,
+    "NUM_PROXIES": _not_negative,
+    "SECRET_KEY": None,
+    "SECURE_HSTS_SECONDS": _not_negative,
+    "SECURE_HSTS_INCLUDE_SUBDOMAINS": None,
+    "SECURE_HSTS_PRELOAD": None,
+    "REDIS_URL": validate_redis_url,
+    "REDIS_SOCKET_TIMEOUT": validate.Range(min=0, min_inclusive=False),
+    "REDIS_CA_CERT": validate_file,
+    "CACHE_KEY_PREFIX": validate.Regexp(
+        r"[\w.:-]+\Z", error="Must be of letters, digits and . : _ -"
+    ),
+    "THROTTLING_HEADERS": validate.OneOf(["draft", "legacy", "both", "off"]),
+    "API_PROBLEM_DETAILS": None,
+    "LOG_LEVEL": _log_level,
+    "LOG_FORMAT": validate.OneOf(["json", "console"]),
+    "LOG_STREAM": validate.OneOf(["stdout", "stderr"]),
+    "LOG_QUEUE": _not_negative,
+    "SLOW_REQUEST_SECONDS": _not_negative,
+    "SLOW_QUERY_SECONDS": _not_negative,
+    "OTEL_EXPORTER_OTLP_ENDPOINT": None,
+    "SENTRY_DSN": None,
+}
+# Comma-separated lists, and what parses an item.
+_LISTS: dict[str, Callable[[str], Any]] = {
+    "SECRET_KEY_FALLBACKS": str,
+    "ALLOWED_HOSTS": parse_host,
+    "CSRF_TRUSTED_ORIGINS": parse_origin,
+    "CORS_ALLOWED_ORIGINS": parse_origin,
+    "THROTTLING_FAIL_CLOSED": str,
+    "THROTTLING_EXEMPT_NETWORKS": parse_network,
+    "LOG_REDACT": str,
+}
 
 
 class EnvironmentSettings(Defaults):
-    """The settings of the runtime, and those of Django that follow from the environment."""
+    """The settings of the runtime, and those of Django that depend on the environment."""
 
-    SECRET_KEY: str
-    SECRET_KEY_FALLBACKS: list[str]
+    SECRET_KEY: str = ""
+    SECRET_KEY_FALLBACKS: list[str]  # former keys, accepted while SECRET_KEY is rotated
     ALLOWED_HOSTS: list[str]
     CSRF_TRUSTED_ORIGINS: list[str]
     CORS_ALLOWED_ORIGINS: list[str]
     SECURE_SSL_REDIRECT: bool
-    SECURE_HSTS_SECONDS: int
-    SECURE_HSTS_INCLUDE_SUBDOMAINS: bool
-    SECURE_HSTS_PRELOAD: bool
+    SECURE_HSTS_SECONDS: int = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS: bool = False
+    SECURE_HSTS_PRELOAD: bool = False
     SECURE_PROXY_SSL_HEADER: tuple[str, str] | None
 
 
 def environment_settings(
     env: Environment, *, service: str, version: str, debug: bool
 ) -> EnvironmentSettings:
-    """Return the settings that the environment has; `env.seal()` reports invalid values.
+    """Return the settings from the environment; `env.seal()` reports invalid values.
 
     Args:
         env: the reader.
         service: the service's name, which also starts the keys in Redis.
-        version: its version.
+        version: the service's version.
         debug: whether DEBUG is on.
     """
     found = EnvironmentSettings()
     found.SERVICE_NAME, found.SERVICE_VERSION = service, version
-    _read_serving(env, found, debug)
-    _read_security(env, found, debug)
-    _read_redis(env, found)
-    _read_throttling(env, found)
-    found.API_PROBLEM_DETAILS = env.bool("API_PROBLEM_DETAILS", found.API_PROBLEM_DETAILS)
-    _read_logging(env, found)
-    found.OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "")
-    found.SENTRY_DSN = env.str("SENTRY_DSN", "")
-    return found
-
-
-def _read_security(env: Environment, found: EnvironmentSettings, debug: bool) -> None:
-    found.SECRET_KEY = env.str("SECRET_KEY", DEVELOPMENT_SECRET_KEY if debug else "")
-    # Former keys, whose signatures are accepted while SECRET_KEY is rotated.
-    found.SECRET_KEY_FALLBACKS = env.items("SECRET_KEY_FALLBACKS", str)
-    found.ALLOWED_HOSTS = env.items("ALLOWED_HOSTS", parse_host)
-    found.CSRF_TRUSTED_ORIGINS = env.items("CSRF_TRUSTED_ORIGINS", parse_origin)
-    found.CORS_ALLOWED_ORIGINS = env.items("CORS_ALLOWED_ORIGINS", parse_origin)
+    found.CACHE_KEY_PREFIX = service
+    if debug:
+        found.SECRET_KEY, found.SECURE_HSTS_SECONDS = DEVELOPMENT_SECRET_KEY, 0
+    else:
+        # With DEBUG on, errors are shown to any client, so only this machine can connect.
+        found.HOST = "0.0.0.0"  # noqa: S104
+    for name, rule in _RULES.items():
+        default = getattr(found, name)
+        read = getattr(env, type(default).__name__)  # env.str, env.int, env.float or env.bool
+        setattr(found, name, read(name, default, validate=rule))
+    for name, parse in _LISTS.items():
+        setattr(found, name, env.items(name, parse))
+    for name in ("CACHEOPS_REDIS_URL", "THROTTLING_REDIS_URL"):
+        setattr(found, name, env.str(name, found.REDIS_URL, validate=validate_redis_url))
+    found.THROTTLE_VARIABLES = env.names("THROTTLE_")
+    _read_names(env, found)
     found.SECURE_SSL_REDIRECT = env.bool(
         "SECURE_SSL_REDIRECT", not debug and bool(found.NUM_PROXIES)
     )
-    found.SECURE_HSTS_SECONDS = env.int(
-        "SECURE_HSTS_SECONDS", 0 if debug else 31_536_000, validate=_not_negative
-    )
-    found.SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", False)
-    found.SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", False)
-    # Without a proxy the header is the client's own.
+    # Without a proxy, the client itself sends the header.
     proxy_header = ("HTTP_X_FORWARDED_PROTO", "https")
     found.SECURE_PROXY_SSL_HEADER = proxy_header if found.NUM_PROXIES else None
-    if debug:
-        return
-    if found.SECRET_KEY == DEVELOPMENT_SECRET_KEY or len(found.SECRET_KEY) < 50:
-        env.reject("SECRET_KEY", "Must be secret and at least 50 characters while DEBUG is off.")
-    if not found.ALLOWED_HOSTS or "*" in found.ALLOWED_HOSTS:
-        env.reject("ALLOWED_HOSTS", "Must list the host names served, not '*', while DEBUG is off.")
+    _reject_unsafe(env, found, debug)
+    return found
 
 
-def _read_serving(env: Environment, found: Defaults, debug: bool) -> None:
-    # With DEBUG on, errors are shown to any client, so only this machine can connect.
-    found.HOST = env.str("HOST", found.HOST if debug else "0.0.0.0")  # noqa: S104
-    found.PORT = env.int("PORT", found.PORT, validate=_port)
-    found.OPS_PORT = env.int("OPS_PORT", found.OPS_PORT, validate=_port)
-    if found.PORT == found.OPS_PORT:
-        env.reject("OPS_PORT", "Must differ from PORT.")
-    found.WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", found.WEB_CONCURRENCY, validate=_positive)
-    found.WEB_THREADS = env.int("WEB_THREADS", found.WEB_THREADS, validate=_positive)
-    found.GRACEFUL_TIMEOUT = env.int("GRACEFUL_TIMEOUT", found.GRACEFUL_TIMEOUT, validate=_positive)
-    found.STUCK_SECONDS = env.int("STUCK_SECONDS", found.STUCK_SECONDS, validate=_not_negative)
-    found.NUM_PROXIES = env.int("NUM_PROXIES", found.NUM_PROXIES, validate=_not_negative)
-
-
-def _read_redis(env: Environment, found: Defaults) -> None:
-    found.REDIS_URL = env.str("REDIS_URL", "", validate=validate_redis_url)
-    for name in ("CACHEOPS_REDIS_URL", "THROTTLING_REDIS_URL"):
-        setattr(found, name, env.str(name, found.REDIS_URL, validate=validate_redis_url))
-    found.REDIS_SOCKET_TIMEOUT = env.float(
-        "REDIS_SOCKET_TIMEOUT",
-        found.REDIS_SOCKET_TIMEOUT,
-        validate=validate.Range(min=0, min_inclusive=False),
-    )
-    found.REDIS_CA_CERT = env.str("REDIS_CA_CERT", "", validate=validate_file)
-    found.CACHE_KEY_PREFIX = env.str(
-        "CACHE_KEY_PREFIX",
-        found.SERVICE_NAME,
-        validate=validate.Regexp(r"[\w.:-]+\Z", error="Must be of letters, digits and . : _ -"),
-    )
-
-
-def _read_throttling(env: Environment, found: Defaults) -> None:
-    found.THROTTLE_VARIABLES = env.names("THROTTLE_")
-    found.THROTTLING_FAIL_CLOSED = env.items("THROTTLING_FAIL_CLOSED", str)
-    found.THROTTLING_HEADERS = env.str(
-        "THROTTLING_HEADERS",
-        found.THROTTLING_HEADERS,
-        validate=validate.OneOf(["draft", "legacy", "both", "off"]),
-    )
-    found.THROTTLING_EXEMPT_NETWORKS = env.items("THROTTLING_EXEMPT_NETWORKS", parse_network)
-
-
-def _read_logging(env: Environment, found: Defaults) -> None:
-    found.LOG_LEVEL = env.str("LOG_LEVEL", found.LOG_LEVEL, validate=_log_level)
+def _read_names(env: Environment, found: EnvironmentSettings) -> None:
+    """Read the variables that name loggers and log fields."""
     # LOG_LEVEL_DJANGO__DB__BACKENDS=DEBUG sets the level of the logger django.db.backends.
     found.LOG_LEVELS = {
         name.removeprefix("LOG_LEVEL_").lower().replace("__", "."): env.str(
@@ -138,23 +131,20 @@ def _read_logging(env: Environment, found: Defaults) -> None:
         )
         for name in env.names("LOG_LEVEL_")
     }
-    found.LOG_FORMAT = env.str(
-        "LOG_FORMAT", found.LOG_FORMAT, validate=validate.OneOf(["json", "console"])
-    )
-    found.LOG_STREAM = env.str(
-        "LOG_STREAM", found.LOG_STREAM, validate=validate.OneOf(["stdout", "stderr"])
-    )
-    found.LOG_QUEUE = env.int("LOG_QUEUE", found.LOG_QUEUE, validate=_not_negative)
     # The names of a log service (gcp, datadog, ecs), or pairs such as timestamp=time,uid=user.
     found.LOG_FIELDS = {
         name: other
         for names in env.items("LOG_FIELDS", parse_field_names)
         for name, other in names.items()
     }
-    found.LOG_REDACT = env.items("LOG_REDACT", str)
-    found.SLOW_REQUEST_SECONDS = env.float(
-        "SLOW_REQUEST_SECONDS", found.SLOW_REQUEST_SECONDS, validate=_not_negative
-    )
-    found.SLOW_QUERY_SECONDS = env.float(
-        "SLOW_QUERY_SECONDS", found.SLOW_QUERY_SECONDS, validate=_not_negative
-    )
+
+
+def _reject_unsafe(env: Environment, found: EnvironmentSettings, debug: bool) -> None:
+    if found.PORT == found.OPS_PORT:
+        env.reject("OPS_PORT", "Must differ from PORT.")
+    if debug:
+        return
+    if found.SECRET_KEY == DEVELOPMENT_SECRET_KEY or len(found.SECRET_KEY) < 50:
+        env.reject("SECRET_KEY", "Must be secret and at least 50 characters while DEBUG is off.")
+    if not found.ALLOWED_HOSTS or "*" in found.ALLOWED_HOSTS:
+        env.reject("ALLOWED_HOSTS", "Must list the host names served, not '*', while DEBUG is off.")

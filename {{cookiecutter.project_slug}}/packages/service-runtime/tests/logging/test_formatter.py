@@ -21,8 +21,9 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy
 
 from service_runtime.logging import get_current_user_id, log_event, redaction, values
+from service_runtime.logging.bounds import MAX_BYTES
 from service_runtime.logging.context import Context, current
-from service_runtime.logging.formatter import MAX_BYTES, JsonFormatter
+from service_runtime.logging.formatter import JsonFormatter
 from service_runtime.logging.names import FIELD_NAMES
 from tests.logging.conftest import parsed
 
@@ -492,7 +493,7 @@ def test_an_exception_is_one_line(lines):
 )
 def test_names_of_log_services(request_of, service, names):
     request_of(get_user_model()(pk=7))
-    formatter = JsonFormatter(service="acme", version="1", names=FIELD_NAMES[service])
+    formatter = JsonFormatter(service="acme", version="1", rename_fields=FIELD_NAMES[service])
     error = ValueError("wrong")
     record = logging.LogRecord("a", logging.ERROR, "", 1, "m", (), (ValueError, error, None))
 
@@ -501,7 +502,7 @@ def test_names_of_log_services(request_of, service, names):
 
 @pytest.mark.parametrize(("service", "name"), [("gcp", "time"), ("datadog", "status")])
 def test_extra_fields_do_not_replace_renamed_ones(service, name):
-    formatter = JsonFormatter(service="acme", version="1", names=FIELD_NAMES[service])
+    formatter = JsonFormatter(service="acme", version="1", rename_fields=FIELD_NAMES[service])
     record = logging.LogRecord("a", logging.ERROR, "", 1, "m", (), None)
     setattr(record, name, 200)
 

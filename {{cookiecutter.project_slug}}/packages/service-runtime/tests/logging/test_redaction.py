@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service_runtime.logging import log_event
-from service_runtime.logging.redaction import Masked, redacted
+from service_runtime.logging.redaction import Masked
+from service_runtime.logging.scanner import redacted
 from service_runtime.logging.values import plain, text
 
 CREDENTIALS = {

@@ -1,4 +1,4 @@
-"""Logging from a process' first moment, before there are settings or when there are none."""
+"""Log as JSON from the start of a process, before its settings are loaded."""
 
 import logging
 import os
@@ -11,11 +11,14 @@ from .streams import capture
 
 
 def load_settings(service: str, *, stream: str) -> None:
-    """Log from here on, and load Django's settings; end the process when they are wrong.
+    """Start to log, and load Django's settings.
 
     Args:
-        service: the name on every line.
-        stream: "stdout" or "stderr", whichever is the log's.
+        service: the service's name in log lines until the settings are loaded.
+        stream: "stdout" or "stderr", the log's stream.
+
+    Raises:
+        SystemExit: the settings are invalid; the reasons have been logged.
     """
     if _wants_json(stream):
         start(service, stream=stream)
@@ -27,25 +30,23 @@ def load_settings(service: str, *, stream: str) -> None:
     try:
         settings.SECRET_KEY  # noqa: B018 - the first access loads the settings
     except ImproperlyConfigured as error:
-        fail(str(error))  # masked already, if it is the environment's
+        fail(str(error))
     if settings.LOG_FORMAT != "json":
         _stop()
 
 
 def _wants_json(stream: str) -> bool:
-    """Tell whether a process writes JSON to a stream: unless people read it.
-
-    LOG_FORMAT says so, or, for a command's stderr, a terminal.
-    """
+    """Return whether to log as JSON: as LOG_FORMAT says, else unless stderr is a terminal."""
     chosen = os.environ.get("LOG_FORMAT")
     is_terminal = stream == "stderr" and sys.__stderr__ is not None and sys.__stderr__.isatty()
     return chosen == "json" or (chosen != "console" and not is_terminal)
 
 
 def start(service: str, *, stream: str) -> None:
-    """Have everything that this process prints be JSON lines on the stream.
+    """Turn everything that this process prints into JSON lines on the stream.
 
-    A command's stdout stays its own. Django's LOGGING takes over when the settings are loaded.
+    With stderr, a management command keeps stdout for its output. LOGGING replaces the root
+    logger's handler when Django configures it.
     """
     handler = LineHandler(stream)
     handler.setFormatter(JsonFormatter(service, ""))
@@ -54,7 +55,7 @@ def start(service: str, *, stream: str) -> None:
 
 
 def _stop() -> None:
-    """Give the process its own output back: the settings say that people read it."""
+    """Undo `start`, since LOG_FORMAT of the settings is "console"."""
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
     sys.excepthook = sys.__excepthook__
     threading.excepthook = threading.__excepthook__
@@ -62,10 +63,10 @@ def _stop() -> None:
 
 
 def fail(message: str) -> None:
-    """Say why the process cannot start, a record for each line, and end it with status 1."""
+    """Log why the process cannot start, one record per line, and exit with status 1."""
     if sys.stderr is not sys.__stderr__:  # captured
         for line in message.splitlines():
-            # Masked text stays so: it is about secrets, by name, and has none.
+            # Masked text stays masked: it describes secrets by example and has none.
             logging.getLogger("boot").critical(type(message)(line))
         raise SystemExit(1)
     raise SystemExit(message)

@@ -10,12 +10,12 @@ from django.utils.autoreload import DJANGO_AUTORELOAD_ENV
 from .context import Context, current, new_id
 from .events import log_event
 
-RELOAD = 3  # the status with which runserver asks its parent process to start it again
+RELOAD = 3  # the status with which runserver asks its parent process for a restart
 
 
 @contextmanager
 def command_context(name: str) -> Iterator[None]:
-    """Give every line of a command the same run id, and log how it ended.
+    """Give every line of a command the same `run_id`, and log its outcome.
 
     Args:
         name: the command's name.
@@ -36,8 +36,8 @@ def command_context(name: str) -> Iterator[None]:
         outcome = "interrupted"
         raise
     finally:
-        spent = round((time.perf_counter() - started) * 1000, 1)
+        elapsed = round((time.perf_counter() - started) * 1000, 1)
         level = "ERROR" if outcome == "failed" else "INFO"
-        data = {"command": name, "outcome": outcome, "duration_ms": spent}
+        data = {"command": name, "outcome": outcome, "duration_ms": elapsed}
         log_event("command_finished", data, level=level)
         current.reset(token)

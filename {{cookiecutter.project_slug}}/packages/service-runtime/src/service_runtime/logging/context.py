@@ -1,4 +1,4 @@
-"""What is known of the request, or of the command, that the current thread or task works for."""
+"""The request, or the command, that the current thread or task works for."""
 
 import contextvars
 import random
@@ -21,14 +21,14 @@ _TRACEPARENT = re.compile(
 
 
 class Context(NamedTuple):
-    """What every line of a request, or of a command, has.
+    """The fields that all lines of a request, or of a command, share.
 
     Attributes:
-        request_id: of the request.
-        request: itself, whose user is looked at when a line is written.
-        trace_id: of the trace that the request is part of, 32 hexadecimal digits.
-        span_id: of the caller's span, 16 hexadecimal digits.
-        run_id: of the management command.
+        request_id: the request's id.
+        request: the request, whose user is read when a line is written.
+        trace_id: the trace that the request belongs to, 32 hexadecimal digits.
+        span_id: the caller's span, 16 hexadecimal digits.
+        run_id: the id of one run of a management command.
     """
 
     request_id: str | None = None
@@ -37,19 +37,15 @@ class Context(NamedTuple):
     span_id: str | None = None
     run_id: str | None = None
 
-    def without_request(self) -> "Context":
-        """Return what can be kept longer than the request."""
-        return Context(self.request_id, None, self.trace_id, self.span_id, self.run_id)
-
 
 NONE = Context()
-# The trace and span of now, where the service itself makes traces (tracing.py).
+# Returns the current trace and span, where the service records traces itself (tracing.py).
 span_ids: Callable[[], tuple[str, str] | None] = lambda: None  # noqa: E731
 current: ContextVar[Context] = ContextVar("current", default=NONE)
 
 
 def context_of(request: HttpRequest) -> Context:
-    """Return a request's context: a valid X-Request-ID is kept, and traceparent followed."""
+    """Return a request's context, which continues a valid X-Request-ID and traceparent."""
     given = request.META.get("HTTP_X_REQUEST_ID", "")
     request_id = given if _VALID_ID.fullmatch(given) else new_id()
     ids = span_ids()
@@ -59,39 +55,39 @@ def context_of(request: HttpRequest) -> Context:
 
 
 def new_id() -> str:
-    """Return 32 hexadecimal digits that nobody had before; others may guess them."""
+    """Return a unique id of 32 hexadecimal digits. It is guessable."""
     return f"{random.getrandbits(128):032x}"
 
 
 def in_context(function: Callable[P, T]) -> Callable[P, T]:
-    """Return the function, which runs in the context of now: for threads that a request starts.
+    """Return the function bound to the current context, for threads that a request starts.
 
     threading.Thread(target=in_context(send_mails)).start()
     """
-    context, own = contextvars.copy_context(), current.get()
+    context, caller = contextvars.copy_context(), current.get()
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return context.copy().run(function, *args, **kwargs)
         except BaseException as error:
-            error.log_context = own  # type: ignore[attr-defined] # for the thread's excepthook
+            error.log_context = caller  # type: ignore[attr-defined] # for the thread's excepthook
             raise
 
     return run
 
 
 def get_current_user_id() -> Any:
-    """Return the primary key of the user whose request this is, or 0 when there is none.
+    """Return the primary key of the current request's user, or 0 without one.
 
-    A user that nothing has looked at yet counts as none: logging must never cause a query.
+    A user that has not been loaded yet counts as none, since logging must never run a query.
     """
     user = getattr(current.get().request, "user", None)
-    if issubclass(type(user), LazyObject):  # isinstance() would look at it
+    if issubclass(type(user), LazyObject):  # isinstance() would load it
         user = vars(user).get("_wrapped")
         if user is empty:
             return 0
     try:
         return getattr(user, "pk", None) or 0
-    except Exception:  # of a user that may not be asked for just now
+    except Exception:  # of the user's own code
         return 0

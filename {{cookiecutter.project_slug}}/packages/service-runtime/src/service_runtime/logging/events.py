@@ -1,4 +1,4 @@
-"""Events: log lines that programs read, each with a name and data."""
+"""Events: log lines for programs, each with a name and data."""
 
 import logging
 from typing import Any
@@ -10,10 +10,10 @@ def log_event(
     """Log an event as the fields `ev` and `data`, and `uid` when a user is signed in.
 
     Args:
-        event_name: what happened, such as "blog_published".
-        log_data: anything; what JSON cannot express is written as text.
-        logging_module: the logger's name, whose level LOGGING in the settings may set.
-        level: a level's name; one that does not exist counts as INFO.
+        event_name: the event's name, such as "blog_published".
+        log_data: anything; values that JSON cannot express are written as text.
+        logging_module: the logger's name.
+        level: a level's name; an unknown one counts as INFO.
     """
     number = logging.getLevelNamesMapping().get(str(level).upper(), logging.INFO)
     logging.getLogger(logging_module).log(

@@ -1,4 +1,4 @@
-"""Gives every request an id, and the log its context."""
+"""Give every request an id, and its log lines their context."""
 
 import time
 from collections.abc import Callable
@@ -13,10 +13,10 @@ from .events import log_event
 
 
 class RequestContextMiddleware:
-    """Keeps a valid X-Request-ID or makes one, and returns it with the answer.
+    """Take over a valid X-Request-ID or generate one, and return it with the response.
 
-    The context lasts until the whole body was sent, so that what a streaming answer logs has it
-    too; gunicorn's access line, written after that, finds its part in the WSGI environment.
+    The context lasts until the whole body is sent, so that the lines of a streaming response have
+    it too. gunicorn writes the access line later, with the copy in the WSGI environment.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -28,8 +28,8 @@ class RequestContextMiddleware:
         context = context_of(request)
         current.set(context)
         response = self.get_response(request)
-        # Without the request, which has the environment, which would have the request.
-        request.META["log.context"] = context.without_request()
+        # Without the request, which refers to the environment: they would form a cycle.
+        request.META["log.context"] = context._replace(request=None)
         request.META["log.uid"] = get_current_user_id()
         response["X-Request-ID"] = str(context.request_id)
         spent = time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""What error pages and reports may show of the settings."""
+"""Hide secrets of the settings in error pages and reports."""
 
 import re
 
@@ -6,7 +6,7 @@ from django.views.debug import SafeExceptionReporterFilter
 
 
 class ExceptionReporterFilter(SafeExceptionReporterFilter):
-    """Hides what Django hides, and URLs, which have passwords in them."""
+    """Hide the settings that Django hides, and URLs, which can contain passwords."""
 
     hidden_settings = re.compile(
         SafeExceptionReporterFilter.hidden_settings.pattern + "|URL|DSN|LOCATION|CACHEOPS_REDIS",

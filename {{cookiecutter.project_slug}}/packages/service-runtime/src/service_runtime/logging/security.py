@@ -1,4 +1,4 @@
-"""Logs the mistakes of clients as what they are, and not as errors of the service."""
+"""Log invalid requests as warnings, not as errors of the service."""
 
 import logging
 
@@ -6,13 +6,13 @@ MAX_LENGTH = 200
 
 
 class ClientErrorHandler(logging.Handler):
-    """Pass records on to the root logger as one short line of at most WARNING, without a stack.
+    """Pass records to the root logger as one short line of at most WARNING, without a stack trace.
 
-    Django logs a bad Host or a form with too many fields as an ERROR with a stack trace.
+    Django logs an invalid Host header, or a form with too many fields, as an ERROR with one.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Change the record, and pass it on."""
+        """Shorten the record and pass it on."""
         if record.levelno > logging.WARNING:
             record.levelno, record.levelname = logging.WARNING, "WARNING"
         record.msg, record.args = " ".join(record.getMessage().split())[:MAX_LENGTH], ()

@@ -1,5 +1,6 @@
-"""Makes log records of what a process prints, of its warnings and of its uncaught exceptions."""
+"""Turn printed text, warnings and uncaught exceptions into log records."""
 
+import io
 import logging
 import re
 import sys
@@ -9,13 +10,18 @@ from typing import Any
 from .context import current
 from .values import MAX_TEXT
 
-# How a line on stderr names a level that is no error, perhaps after a place: "views.py: Warning [".
+# A line of stderr that names a level below ERROR, after a location or not: "views.py: Warning [".
 _LEVEL = re.compile(r"(?:\S+: )?\[?(warn(?:ing)?|info|notice|debug)(?:\]|:| \[)", re.IGNORECASE)
 _CHECKS = "System check identified"
 
 
-class Lines:
-    """Stands for sys.stdout or sys.stderr and logs what is written, line by line."""
+class Lines(io.TextIOBase):
+    """Replace sys.stdout or sys.stderr: log each line that is written.
+
+    Args:
+        name: "stdout" or "stderr".
+        level: the level of lines that name no other one.
+    """
 
     encoding, errors = "utf-8", "backslashreplace"
 
@@ -25,7 +31,7 @@ class Lines:
         self._local = threading.local()
 
     def write(self, written: str) -> int:
-        """Log each line that is complete, and what has become too long for one."""
+        """Log each complete line, and an incomplete one that is as long as a field can be."""
         whole = getattr(self._local, "rest", "") + written
         *lines, rest = whole.split("\n")
         if len(rest) > MAX_TEXT:
@@ -37,14 +43,26 @@ class Lines:
         return len(written)
 
     def flush(self) -> None:
-        """Log what has no end of line."""
+        """Log an incomplete line."""
         rest, self._local.rest = getattr(self._local, "rest", ""), ""
         self._log(rest, self._level_of(rest))
+
+    def close(self) -> None:
+        """Log an incomplete line. The stream stays open."""
+        self.flush()
+
+    def fileno(self) -> int:
+        """Return the descriptor, for callers that pass it to a subprocess."""
+        return 1 if self.name == "<stdout>" else 2
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
 
     def _level_of(self, written: str) -> int:
         """Return the level that a line, or a report of Django's checks, names, or the stream's.
 
-        Commands write their warnings and their progress to stderr, too.
+        Commands write warnings and progress to stderr, too.
         """
         if self._level < logging.ERROR:
             return self._level
@@ -56,71 +74,53 @@ class Lines:
         return logging.WARNING if named[1].lower().startswith("warn") else logging.INFO
 
     def _log(self, line: str, level: int) -> None:
-        # A handler of the team's own that writes what is being logged here has it logged already.
-        if not line.strip() or getattr(self._local, "logging", False):
+        # A handler that writes to this stream would log its own output again, without end.
+        if not line.strip() or getattr(self._local, "is_logging", False):
             return
-        self._local.logging = True
+        self._local.is_logging = True
         try:
             self._logger.log(level, "%s", line)
         finally:
-            self._local.logging = False
-
-    def writelines(self, lines: Any) -> None:
-        """Log each of the lines."""
-        for line in lines:
-            self.write(line)
-
-    def isatty(self) -> bool:
-        """Return False: it is no terminal."""
-        return False
-
-    def fileno(self) -> int:
-        """Return the descriptor, for those who pass it to other programs."""
-        return 1 if self.name == "<stdout>" else 2
-
-    def writable(self) -> bool:
-        """Return True."""
-        return True
-
-    @property
-    def closed(self) -> bool:
-        """Return False: it cannot be closed."""
-        return False
+            self._local.is_logging = False
 
 
 def capture(*, stdout: bool) -> None:
-    """Have everything that this process would print become log records.
+    """Turn what this process prints into log records.
 
-    That is uncaught exceptions, of threads and of destructors too, warnings, sys.stderr, and
-    sys.stdout where it is not a command's output.
+    That is warnings, uncaught exceptions (those of threads and destructors too) and sys.stderr.
+
+    Args:
+        stdout: capture sys.stdout as well; not for a management command, whose output it is.
     """
     logging.captureWarnings(True)
-    sys.excepthook = _excepthook
-    threading.excepthook = lambda args: (
-        None
-        if args.exc_type is SystemExit  # a thread's usual way to end itself
-        else _excepthook(
-            args.exc_type, args.exc_value, args.exc_traceback, "in thread %s", args.thread
-        )
-    )
-    sys.unraisablehook = lambda args: _excepthook(
-        args.exc_type, args.exc_value, args.exc_traceback, "ignored in %s", args.object
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_of_thread
+    sys.unraisablehook = lambda args: _log_uncaught(
+        args.exc_type, args.exc_value, args.exc_traceback, f" ignored in {_name(args.object)}"
     )
     sys.stderr = Lines("stderr", logging.ERROR)
     if stdout:
         sys.stdout = Lines("stdout", logging.INFO)
 
 
-def _excepthook(kind: Any, error: Any, tb: Any, where: str = "", what: object = None) -> None:
-    name = getattr(what, "name", None) or getattr(what, "__qualname__", None) or repr(what)
-    suffix = f" {where % name}" if where else ""
-    interrupted = issubclass(kind, KeyboardInterrupt)
+def _log_of_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_type is not SystemExit:  # a thread's usual way to end itself
+        where = f" in thread {_name(args.thread)}"
+        _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback, where)
+
+
+def _name(item: object) -> str:
+    return getattr(item, "name", None) or getattr(item, "__qualname__", None) or repr(item)
+
+
+def _log_uncaught(kind: Any, error: Any, traceback: Any, where: str = "") -> None:
+    is_interrupt = issubclass(kind, KeyboardInterrupt)
     token = current.set(getattr(error, "log_context", None) or current.get())
     logging.getLogger("uncaught").log(
-        logging.INFO if interrupted else logging.CRITICAL,
+        logging.INFO if is_interrupt else logging.CRITICAL,
         "Uncaught %s%s",
         kind.__name__,
-        suffix,
-        exc_info=None if interrupted else (kind, error, tb),
+        where,
+        exc_info=None if is_interrupt else (kind, error, traceback),
     )
     current.reset(token)

@@ -9,8 +9,11 @@ def execute(service: str) -> None:
 
     Args:
         service: the service's name in log lines until the settings are loaded.
+
+    Raises:
+        SystemExit: the settings are invalid, or the command failed.
     """
-    # A command's output belongs to stdout, so its log goes to stderr.
+    # stdout is for the command's output.
     os.environ.setdefault("LOG_STREAM", "stderr")
 
     from ..logging import boot

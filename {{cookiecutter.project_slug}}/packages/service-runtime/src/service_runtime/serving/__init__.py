@@ -1,4 +1,9 @@
-"""Serving under gunicorn: its settings and hooks, and the WSGI application.
+"""Serving under gunicorn: its configuration and hooks, and the WSGI application.
 
-The process does not start with invalid settings, errors of Django's checks or a port in use.
+The process does not start with invalid settings, with errors of Django's checks or with an
+operations port in use. All its output is log lines.
 """
+
+from .gunicorn import configuration
+
+__all__ = ["configuration"]

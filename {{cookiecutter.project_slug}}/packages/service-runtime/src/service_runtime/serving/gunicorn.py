@@ -1,4 +1,4 @@
-"""gunicorn's settings and hooks. A service's gunicorn.conf.py takes them over:
+"""gunicorn's settings and hooks, for a service's gunicorn.conf.py:
 
 from service_runtime.serving import gunicorn
 
@@ -24,13 +24,13 @@ HOOKS = ("on_starting", "when_ready", "pre_fork", "post_worker_init", "child_exi
 def configuration(service: str) -> dict[str, Any]:
     """Return gunicorn's settings and hooks for the service of DJANGO_SETTINGS_MODULE.
 
-    From here on everything that the process prints is a log line.
+    It also turns everything that the process prints into log lines.
 
     Args:
-        service: its name in log lines until the settings are loaded.
+        service: the service's name in log lines until the settings are loaded.
 
     Raises:
-        SystemExit: the settings are invalid; they have been logged.
+        SystemExit: the settings are invalid; the reasons have been logged.
     """
     _share_metrics()
     from ..logging import boot
@@ -39,17 +39,17 @@ def configuration(service: str) -> dict[str, Any]:
     host = f"[{settings.HOST}]" if ":" in settings.HOST else settings.HOST
     return {
         "bind": f"{host}:{settings.PORT}",
-        # Django reads the proxies' headers, if NUM_PROXIES says that there are proxies.
+        # Django reads the proxies' headers, as NUM_PROXIES says.
         "forwarded_allow_ips": "",
         "worker_class": "gthread",
-        # Without Redis each worker would count and cache for itself.
+        # Without Redis, caches and throttles are local to a worker.
         "workers": settings.WEB_CONCURRENCY if settings.REDIS_URL else 1,
         "threads": settings.WEB_THREADS,
         "graceful_timeout": settings.GRACEFUL_TIMEOUT,
-        # Longer than a proxy keeps an idle connection, so that the proxy closes it first.
+        # Longer than that of proxies, so that the proxy closes an idle connection first.
         "keepalive": 75,
         "preload_app": True,
-        # Workers' heartbeats are files: on a disk they would stop when it stalls.
+        # Heartbeats are files; on a disk that stalls they would stop.
         "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108
         "control_socket_disable": True,
         "logger_class": f"{__package__}.logger.Logger",
@@ -59,9 +59,9 @@ def configuration(service: str) -> dict[str, Any]:
 
 
 def _share_metrics() -> None:
-    """Create the folder through which workers share metrics, and remove it at the end.
+    """Create the folder in which workers share metrics, and remove it at exit.
 
-    prometheus_client reads its name when it is imported.
+    It comes first, since prometheus_client reads the variable when it is imported.
     """
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         return
@@ -75,9 +75,9 @@ def _share_metrics() -> None:
 
 
 def on_starting(server: Any) -> None:
-    """Do not start with errors of Django's checks, or on an operations port in use.
+    """Exit on errors of Django's checks, or if the operations port is in use.
 
-    Checks do not run under gunicorn by themselves, and workers would silently share the port.
+    gunicorn does not run the checks, and workers would share a port in use without an error.
     """
     from django.core.checks import run_checks
     from django.core.exceptions import ImproperlyConfigured
@@ -87,12 +87,12 @@ def on_starting(server: Any) -> None:
     _omit_server_header()
     try:
         messages = run_checks()
-    except ImproperlyConfigured as error:  # of a backend, which a check of Django's creates
+    except ImproperlyConfigured as error:  # of a backend that a check creates
         boot.fail(str(error))
     if errors := [m for m in messages if m.is_serious() and not m.is_silenced()]:
         boot.fail("\n".join(f"{error.id}: {error.msg}" for error in errors))
     if not settings.DEBUG and not (settings.STATIC_ROOT / "staticfiles.json").exists():
-        boot.fail("While DEBUG is off, `manage.py collectstatic --noinput` has to run first.")
+        boot.fail("Run `manage.py collectstatic --noinput` first: DEBUG is off.")
     family = socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -103,7 +103,7 @@ def on_starting(server: Any) -> None:
 
 
 def _omit_server_header() -> None:
-    """Omit the Server header of responses, for which gunicorn has no setting."""
+    """Omit the Server header from responses. gunicorn has no setting for it."""
     from gunicorn.http import wsgi
 
     response: Any = wsgi.Response
@@ -116,15 +116,15 @@ def _omit_server_header() -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Exclude what was loaded from garbage collection, so that workers share its memory."""
+    """Log the start, and freeze loaded objects, so that workers share their memory."""
     import django
 
     from ..logging import log_event
 
     if not settings.REDIS_URL:
         server.log.warning(
-            "REDIS_URL is not set: the cache and the throttles are local to this process and"
-            " cacheops is off, which is for development only."
+            "REDIS_URL is not set: the cache and the throttles are local to this process, and"
+            " cacheops is off. Use this for development only."
         )
     log_event(
         "started",
@@ -142,7 +142,7 @@ def when_ready(server: Any) -> None:
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Give the worker the first slot that no other worker has."""
+    """Assign the first free metrics slot to the worker."""
     from ..metrics import next_slot
 
     taken = {getattr(other, "slot", None) for other in server.WORKERS.values()}
@@ -151,7 +151,7 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Serve the operations port from each worker."""
+    """Serve the operations port from the worker."""
     from ..ops import server
 
     server.start(

@@ -1,4 +1,4 @@
-"""gunicorn's logger: the same handlers and JSON lines as the rest of the service."""
+"""gunicorn's logger, which uses the handlers of Django's LOGGING."""
 
 import logging
 from datetime import timedelta
@@ -15,9 +15,10 @@ from ..logging.values import plain, text
 
 
 class Logger(GunicornLogger):
-    """Routes gunicorn's error and access logs through Django's LOGGING."""
+    """Route gunicorn's error and access logs through Django's LOGGING."""
 
     def setup(self, cfg: Any) -> None:
+        """Configure logging as the settings say, instead of gunicorn's handlers."""
         self.cfg = cfg
         configure_logging(settings.LOGGING_CONFIG, settings.LOGGING)
         for logger in (self.error_log, self.access_log):
@@ -28,7 +29,7 @@ class Logger(GunicornLogger):
         """Do nothing: there are no files."""
 
     def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
-        """Log one answered request, with OpenTelemetry's names for its fields."""
+        """Log one request, with OpenTelemetry's names for its fields."""
         if not self.access_log.isEnabledFor(logging.INFO):
             return
         method, path = environ.get("REQUEST_METHOD"), environ.get("PATH_INFO", "")

@@ -1,4 +1,4 @@
-"""The WSGI application, complete before gunicorn forks."""
+"""The WSGI application, loaded completely before gunicorn forks."""
 
 import logging
 
@@ -14,10 +14,10 @@ from ..tracing import start
 def get_application() -> WSGIHandler:
     """Return the application of DJANGO_SETTINGS_MODULE, with every view imported.
 
-    Workers share what is loaded here, and their first requests do not wait for it.
+    Workers share the memory of loaded code, and their first requests do not wait for imports.
 
     Raises:
-        ImproperlyConfigured: an extra that the settings need is not installed.
+        ImproperlyConfigured: an extra that the settings require is not installed.
     """
     start()
     application = get_wsgi_application()
@@ -31,8 +31,8 @@ def get_application() -> WSGIHandler:
 def _generate_schema() -> None:
     """Generate the OpenAPI schema once.
 
-    drf-spectacular completes its own classes while it generates the first one, which is not safe in
-    several threads at once.
+    drf-spectacular modifies its classes while it generates the first schema, which is not
+    thread-safe.
     """
     from drf_spectacular.drainage import GENERATOR_STATS
     from drf_spectacular.generators import SchemaGenerator
@@ -40,5 +40,5 @@ def _generate_schema() -> None:
     try:
         with GENERATOR_STATS.silence():
             SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
-    except Exception:  # the rest of the service does not need it
+    except Exception:  # the rest of the service works without it
         logging.getLogger(__name__).exception("The OpenAPI schema cannot be generated")

@@ -1,0 +1,69 @@
+"""manage.py keeps stdout for the command's output and logs on stderr."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.logging.conftest import parsed
+
+MANAGE = "from service_runtime.management import execute; execute('acme')"
+SETTINGS = """
+import os
+stream = os.environ["LOG_STREAM"]
+from tests.settings import *
+LOGGING["handlers"]["stream"]["stream"] = stream
+"""
+
+
+@pytest.fixture
+def manage(tmp_path):
+    """Return a function that runs a management command."""
+    (tmp_path / "command_settings.py").write_text(SETTINGS)
+
+    def manage(*arguments, **environment):
+        names = {k: v for k, v in os.environ.items() if not k.startswith("LOG_")}
+        names["DJANGO_SETTINGS_MODULE"] = "command_settings"
+        names["PYTHONPATH"] = str(Path(__file__).parents[1])
+        return subprocess.run(
+            [sys.executable, "-c", MANAGE, *arguments],
+            cwd=tmp_path,
+            env=names | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return manage
+
+
+@pytest.mark.parametrize(("arguments", "name"), [(["check"], "check"), ([], "help")])
+def test_output_is_on_stdout_and_the_outcome_on_stderr(manage, arguments, name):
+    done = manage(*arguments)
+
+    line = parsed(done.stderr.splitlines()[-1])
+    assert done.returncode == 0
+    assert done.stdout
+    assert "{" not in done.stdout
+    assert (line["ev"], line["data"]["command"]) == ("command_finished", name)
+    assert line["data"]["outcome"] == "succeeded"
+
+
+def test_unknown_command_fails_and_says_so_in_json(manage):
+    done = manage("no_such_command")
+
+    *lines, last = [parsed(line) for line in done.stderr.splitlines()]
+    assert done.returncode == 1
+    assert any("no_such_command" in line["message"] for line in lines)
+    assert (last["severity"], last["data"]["outcome"]) == ("ERROR", "failed")
+    assert {line["run_id"] for line in lines} == {last["run_id"]}
+
+
+def test_invalid_settings_end_a_command_before_it_starts(manage):
+    done = manage("check", NUM_PROXIES="-1", PORT="many")
+
+    lines = [parsed(line) for line in done.stderr.splitlines()]
+    assert (done.returncode, done.stdout) == (1, "")
+    assert [line["message"].partition(":")[0] for line in lines] == ["PORT", "NUM_PROXIES"]
