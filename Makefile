@@ -62,6 +62,10 @@ lint: .venv/dev build/runtime/installed $(ACTIONLINT) ## Check the template's ow
 values: .venv/dev ## Write the tables of values in the charts' READMEs
 	.venv/bin/python -m tests.charts.values_table
 
+.PHONY: sums
+sums: ## Write the checksums by which a service's `make lint` detects edits of the runtime
+	$(PYTHON) -m tests.bake.sums
+
 bench: .venv/dev ## Time generation and the way to the first answer
 	.venv/bin/python -m bench.generation
 
