@@ -119,7 +119,8 @@ def is_path(project: Project, folder: Path, name: str) -> bool:
 
 def is_setting(project: Project, folder: Path, name: str) -> bool:
     """Return whether a setting or an environment variable is read."""
-    return name.removesuffix("_FILE") in project.settings or name.startswith(OF_ANY_SCOPE)
+    is_read = {name, name.removesuffix("_FILE")} & project.settings
+    return bool(is_read) or name.startswith(OF_ANY_SCOPE)
 
 
 def is_dotted_name(project: Project, folder: Path, name: str) -> bool:
