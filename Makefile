@@ -22,7 +22,7 @@ RUNTIME = cd runtime && PYTHONPYCACHEPREFIX=$(CURDIR)/build/pycache COVERAGE_FIL
 # Tests and the demo find there what was fetched, after what the machine has.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 
-.PHONY: help demo test test-runtime matrix test-fast peers e2e lint lint-workflows values release bench bench-cache bench-outage bench-scale bench-logging bench-throttle clean
+.PHONY: help demo test test-runtime matrix test-fast peers e2e lint lint-workflows values sums release bench bench-cache bench-outage bench-scale bench-logging bench-throttle clean
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,9 @@ values: .venv/dev ## Write the tables of values in the charts' READMEs
 
 release: ## Date, commit and tag the release VERSION=x.y.z; pushing its tag publishes it
 	@$(PYTHON) scripts/release.py create '$(VERSION)'
+
+sums: ## Write the checksums by which a service's `make lint` detects edits of the runtime
+	$(PYTHON) -m tests.bake.sums
 
 bench: .venv/dev ## Time generation and the way to the first answer
 	.venv/bin/python -m bench.generation

@@ -1,3 +1,3 @@
-"""Fixtures for all tests: those of the runtime, such as `set_rates` and `api`."""
+"""Fixtures for all tests come from the runtime: `api`, `set_rates` and others."""
 
 pytest_plugins = ["service_runtime.testing"]

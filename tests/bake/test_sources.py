@@ -105,6 +105,25 @@ def test_cruft_update_brings_a_change_of_the_template(tmp_path, repository, with
     assert not (project.path / "shop" / "blog").exists()
 
 
+def test_cruft_update_leaves_a_forked_runtime(tmp_path, repository):
+    """As the package's README says to keep an edit."""
+    project = cruft_create(repository, tmp_path / "made", example_app="no")
+    edited = "packages/service-runtime/src/service_runtime/rates.py"
+    with (project.path / "pyproject.toml").open("a") as file:
+        file.write('\n[tool.cruft]\nskip = ["packages/service-runtime"]\n')
+    (project.path / edited).write_text("EDITED = True\n")
+    commit(project.path)
+    source = next(repository.glob("*cookiecutter.project_slug*"))
+    for name in (edited, "LICENSE"):
+        (source / name).write_text("New = True\n")
+    commit(repository)
+
+    assert cruft.update(project.path, skip_apply_ask=True)
+
+    assert project.read("LICENSE") == "New = True\n"
+    assert project.read(edited) == "EDITED = True\n"
+
+
 @pytest.mark.parametrize("example_app", ["yes", "no"])
 def test_generating_twice_changes_nothing(tmp_path, example_app):
     first = generate(template(), tmp_path, example_app=example_app).contents()

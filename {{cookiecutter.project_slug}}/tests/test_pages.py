@@ -1,15 +1,15 @@
 import pytest
-from django.conf import settings
+from django.utils.html import escape
 
 
 @pytest.mark.parametrize("path", ["/", "/api/docs/", "/api/schema/", "/admin/login/"])
-def test_pages_answer_with_a_policy_and_an_id(client, db, path):
-    answer = client.get(path)
+def test_pages_have_a_security_policy_and_a_request_id(client, db, path):
+    response = client.get(path)
 
-    assert answer.status_code == 200
-    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert len(answer.headers["X-Request-ID"]) == 32
+    assert response.status_code == 200
+    assert "default-src 'self'" in response.headers["Content-Security-Policy"]
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert len(response.headers["X-Request-ID"]) == 32
 
 
 @pytest.mark.parametrize(
@@ -22,15 +22,15 @@ def test_every_response_has_the_security_headers(client, db, path):
     assert "camera=()" in headers["Permissions-Policy"].split(", ")
 
 
-def test_the_landing_page_names_the_service(client):
+def test_the_landing_page_names_the_service(client, settings):
     page = client.get("/").content.decode()
 
     assert page.count("<h1>") == 1
+    assert f"<h1>{escape(settings.SERVICE_TITLE)}</h1>" in page
     assert "/api/docs/" in page
-    assert settings.SERVICE_TITLE
 
 
-def test_docs_need_nothing_from_elsewhere(client):
+def test_api_docs_load_nothing_from_other_hosts(client):
     page = client.get("/api/docs/").content.decode()
 
     assert "swagger-ui-bundle.js" in page
@@ -39,16 +39,16 @@ def test_docs_need_nothing_from_elsewhere(client):
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("given", "is_used"),
     [("abc-123.DEF_456", True), ("short", False), ("x" * 129, False), ("a b c d e", False)],
 )
-def test_a_valid_request_id_is_kept(client, given, kept):
-    answer = client.get("/", headers={"X-Request-ID": given})
+def test_a_valid_request_id_of_the_client_is_used(client, given, is_used):
+    response = client.get("/", headers={"X-Request-ID": given})
 
-    assert (answer.headers["X-Request-ID"] == given) is kept
+    assert (response.headers["X-Request-ID"] == given) is is_used
 
 
-def test_browsers_of_allowed_origins_may_read_the_service_s_headers(client, settings):
+def test_allowed_origins_can_read_the_headers_of_the_service(client, settings):
     settings.CORS_ALLOWED_ORIGINS = ["https://www.example.com"]
 
     allowed = client.get("/", headers={"Origin": "https://www.example.com"}).headers

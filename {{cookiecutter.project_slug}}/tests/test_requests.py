@@ -1,8 +1,8 @@
 """No request that a client can make is a failure of the service."""
 
+import itertools
 import re
 import sys
-from io import BytesIO
 from urllib.parse import quote
 
 import pytest
@@ -13,20 +13,13 @@ from django.test import Client
 from knox.models import AuthToken
 from service_runtime.routes import all_views
 
-from {{ cookiecutter.project_slug }}.wsgi import application
-
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "NEW"]
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "NEW"]
 VALUES = ["\0", "9" * 20, "-1", "x", "\N{ARABIC-INDIC DIGIT THREE}"]
 # Parameters of the API and of the admin's lists, forms and autocompletion.
 PARAMETERS = [
     *["author", "page", "format", "q", "p", "o", "e", "_popup", "_to_field", "term", "app_label"],
     *["username", "is_staff__exact", "date_joined__year", "id__in", "created_at__year", "title"],
     *["_changelist_filters", "name__startswith", "user", "groups__id__exact"],
-]
-CONTENT_TYPES = [
-    *["text/plain; charset=rot13", "text/plain; charset=undefined", "a; b*=nothing'en'x", ";"],
-    *["multipart/form-data", "multipart/form-data; boundary=x; charset=punycode", "\0", "/"],
-    *["application/x-www-form-urlencoded; charset=utf-16", "application/json; charset=base64"],
 ]
 
 
@@ -44,7 +37,7 @@ def clients(db, settings, set_rates):
 
 @pytest.fixture
 def failures():
-    """Return a list that fills with the exceptions that Django makes a 500 of."""
+    """Return a list that fills with the exceptions of responses with 500."""
     found = []
 
     def note(**kwargs):
@@ -56,12 +49,12 @@ def failures():
 
 
 def routes():
-    """Return the routes of all views, without the one that ends a session."""
+    """Return the routes of all views, except the one that ends a session."""
     return [route for route, _ in all_views() if "^" not in route and "logout" not in route]
 
 
-def send(client, method, url, **options):
-    """Return the status of a response; what the request has changed is undone."""
+def status_of(client, method, url, **options):
+    """Return the status of a response, and roll back what the request has changed."""
     with transaction.atomic():
         response = client.generic(method, url, **options)
         transaction.set_rollback(True)
@@ -69,57 +62,25 @@ def send(client, method, url, **options):
 
 
 def test_every_method_on_every_route(clients, failures):
-    for route in routes():
+    for route, method, client in itertools.product(routes(), METHODS, clients):
         url = "/" + re.sub(r"<[^>]*>", "1", route)
-        for method in METHODS:
-            for client in clients:
-                status = send(client, method, url, content_type="application/json")
-                assert status < 500, (method, url, failures)
+        status = status_of(client, method, url, content_type="application/json")
+        assert status < 500, (method, url, failures)
 
 
-@pytest.mark.parametrize("value", VALUES)
-def test_every_value_in_every_path_and_parameter(clients, failures, value):
-    text = quote(value)
-    for route in routes():
-        url = "/" + re.sub(r"<[^>]*>", text, route)
-        urls = [url] if "<" in route else []
-        if not urls:
-            urls = [f"{url}?{name}={text}" for name in PARAMETERS]
-        for found in urls:
-            status = send(clients[1], "GET", found)
-            assert status < 500, (found[:200], failures)
+def test_every_value_in_every_path(clients, failures):
+    for route, value in itertools.product(routes(), VALUES):
+        url = "/" + re.sub(r"<[^>]*>", quote(value), route)
+        assert status_of(clients[1], "GET", url) < 500, (url, failures)
 
 
-@pytest.mark.parametrize("content_type", CONTENT_TYPES)
-@pytest.mark.parametrize("path", ["/", "/nothing/", "/admin/login/", "/api/token/", "/api/no/"])
-def test_every_content_type(db, failures, settings, path, content_type):
-    """As gunicorn calls the application: an exception that escapes it is a 500 too."""
-    token = "a" * 32
-    statuses = []
-
-    def start_response(status, headers, error=None):
-        statuses.append(int(status[:3]))
-        return statuses.append
-
-    environ = {
-        "REQUEST_METHOD": "POST",
-        "PATH_INFO": path,
-        "QUERY_STRING": "a=b",
-        "CONTENT_TYPE": content_type,
-        "CONTENT_LENGTH": "3",
-        "HTTP_HOST": "testserver",
-        "HTTP_COOKIE": f"{settings.CSRF_COOKIE_NAME}={token}",
-        "HTTP_X_CSRFTOKEN": token,
-        "SERVER_NAME": "testserver",
-        "SERVER_PORT": "80",
-        "REMOTE_ADDR": "127.0.0.1",
-        "wsgi.input": BytesIO(b"a=b"),
-        "wsgi.url_scheme": "http",
-    }
-
-    application(environ, start_response)
-
-    assert statuses[0] < 500, failures
+def test_every_parameter_on_every_route(clients, failures):
+    """With one value each: the runtime's tests try all of them."""
+    values = itertools.cycle(VALUES)
+    lists = [route for route in routes() if "<" not in route]
+    for route, name in itertools.product(lists, PARAMETERS):
+        url = f"/{route}?{name}={quote(next(values))}"
+        assert status_of(clients[1], "GET", url) < 500, (url, failures)
 
 
 @pytest.mark.parametrize("path", ["/api/docs/", "/api/schema/", "/api/token/"])

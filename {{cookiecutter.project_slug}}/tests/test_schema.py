@@ -1,4 +1,4 @@
-"""The API does what its OpenAPI schema says, whatever a client sends: schemathesis tries."""
+"""schemathesis checks that the API behaves as its OpenAPI schema says, for any request."""
 
 from typing import Any
 
@@ -32,17 +32,17 @@ bounded = bounds(
     suppress_health_check=list(HealthCheck),
 )
 EXCLUDED: Any = [
-    # A serializer takes 1 for "1", and asks more of values than a schema can say.
+    # Serializers coerce "1" to 1, and validate more than a schema can express.
     checks.negative_data_rejection,
     checks.positive_data_acceptance,
-    # REST framework asks who the client is before it looks at the method: a 401 instead of a 405.
+    # REST framework authenticates before it checks the method: 401 instead of 405.
     checks.unsupported_method,
 ]
 
 
 @pytest.fixture(autouse=True)
 def _one_transaction(db, settings):
-    """Keep the connection, whose transaction a test rolls back, as Django's test client does."""
+    """Keep the connection open for the test's transaction, as Django's test client does."""
     settings.ALLOWED_HOSTS = ["localhost"]
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
@@ -54,7 +54,7 @@ def _one_transaction(db, settings):
 
 @pytest.fixture(autouse=True)
 def _blogs(db):
-    for number in range(5):  # numbers that schemathesis tries
+    for number in range(5):  # IDs that schemathesis tries
         author = Author.objects.create(pk=number, name=f"Author {number}")
         Blog.objects.create(pk=number, author=author, title="First", body="Hello")
     with connection.cursor() as cursor:
@@ -65,7 +65,7 @@ def _blogs(db):
 
 @pytest.fixture
 def token(db):
-    """Return the headers of a client that may do everything, and reads problem details."""
+    """Return the headers of a superuser's client that accepts problem details."""
     user = get_user_model().objects.create_superuser("root")
     return {
         "Authorization": f"Token {AuthToken.objects.create(user)[1]}",
@@ -75,29 +75,29 @@ def token(db):
 
 @pytest.fixture
 def unlimited(settings, set_rates):
-    """Have throttles that count, and deny nothing."""
+    """Throttles count and deny nothing."""
     set_rates(**dict.fromkeys(settings.THROTTLE_RATES, "1000000/hour"))
 
 
 @pytest.fixture
 def exhausted(settings, set_rates):
-    """Have throttles that deny all requests but the first."""
+    """Throttles deny every request after the first."""
     set_rates(**dict.fromkeys(settings.THROTTLE_RATES, "1/hour"))
 
 
 @api.parametrize()
 @bounded
-def test_for_anonymous_clients(case, unlimited):
+def test_anonymous_clients(case, unlimited):
     case.call_and_validate(excluded_checks=EXCLUDED)
 
 
 @api.parametrize()
 @bounded
-def test_for_clients_with_a_token(case, unlimited, token):
+def test_clients_with_a_token(case, unlimited, token):
     case.call_and_validate(headers=token, excluded_checks=EXCLUDED)
 
 
 @api.parametrize()
 @bounds(bounded, max_examples=3)
-def test_for_clients_over_their_limit(case, exhausted, token):
+def test_clients_over_their_limit(case, exhausted, token):
     case.call_and_validate(headers=token, excluded_checks=EXCLUDED)

@@ -1,7 +1,4 @@
-"""Settings, top to bottom: what the environment says, then what follows from it.
-
-README.md has the table of variables. Invalid values stop the start, with one line per variable.
-"""
+"""Settings: the environment first (README.md lists its variables), then what follows from it."""
 
 import tomllib
 from datetime import timedelta
@@ -16,36 +13,28 @@ from service_runtime.variables import environment_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 _pyproject = tomllib.loads((BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))
+_project = _pyproject["project"]
 SERVICE_TITLE: str = _pyproject["tool"]["service"]["title"]
-SERVICE_DESCRIPTION: str = _pyproject["project"]["description"]
-
-# --- The environment --------------------------------------------------------------------------
+SERVICE_DESCRIPTION: str = _project["description"]
 
 env = Environment()
 env.read_file(BASE_DIR / ".env")
 DEBUG = env.bool("DEBUG", False)
-
-# SECRET_KEY, REDIS_URL, LOG_LEVEL and the like: each becomes the setting of its name.
+# SECRET_KEY, REDIS_URL, LOG_LEVEL and others become settings of the same name.
 runtime = environment_settings(
-    env,
-    service=_pyproject["project"]["name"],
-    version=_pyproject["project"]["version"],
-    debug=DEBUG,
+    env, service=_project["name"], version=_project["version"], debug=DEBUG
 )
 globals().update(vars(runtime))
-
 _database: Any = env.database("DATABASE_URL", default=BASE_DIR / "db.sqlite3")
-
-# THROTTLE_<SCOPE> overrides a rate, and adds scopes.
+# THROTTLE_<SCOPE> overrides a rate or adds a scope.
 THROTTLE_RATES = rates_from_environment(
     env,
     defaults={
-        # Signing in, against guessed passwords: from one address, and with one username from any
-        # number of addresses (docs/throttling.md).
+        # Against password guessing: per address, and per username from any number of addresses.
         "login": "10/minute",
         "login_username": "20/hour;100/day",
 {%- if cookiecutter.example_app == "yes" %}
-        # Every view that names a scope shares it: the list and the detail of blogs count together.
+        # Views that name the same scope share its limit: here the list and the detail of blogs.
         "blog_limit": "100/hour",
         "author_limit": "100/hour",
 {%- endif %}
@@ -54,7 +43,6 @@ THROTTLE_RATES = rates_from_environment(
 env.seal()
 
 # --- Applications -----------------------------------------------------------------------------
-
 INSTALLED_APPS = [
     "service_runtime",
     "{{ cookiecutter.project_slug }}.users",
@@ -78,12 +66,11 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # The outermost, so that every answer and every log line has the request's id.
+    # Outermost, so that every response and every log line has the request ID.
     "service_runtime.logging.middleware.RequestContextMiddleware",
     "service_runtime.metrics.MetricsMiddleware",
     "service_runtime.http.security_headers.SecurityHeadersMiddleware",
-    # For development only; it removes itself otherwise.
-    "service_runtime.api.problems.DebugPageMiddleware",
+    "service_runtime.api.problems.DebugPageMiddleware",  # active in development only
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -116,28 +103,20 @@ TEMPLATES = [
 ]
 
 # --- Database ---------------------------------------------------------------------------------
-
 DATABASES = {"default": _database}
 if _database["ENGINE"].endswith("sqlite3"):
-    _options: dict[str, Any] = {
-        # Writers queue instead of failing, and readers never wait for them.
-        "transaction_mode": "IMMEDIATE",
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        "timeout": 20,
-    }
+    # Writers queue instead of failing; readers never wait for writers.
+    _options: dict[str, Any] = {"transaction_mode": "IMMEDIATE", "timeout": 20}
+    _options["init_command"] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
 else:
-    # Each worker opens a pool of its own: a connection for each request thread and one for the
-    # probes. Connecting to a database that is down fails after seconds, not minutes.
-    _options = {
-        "connect_timeout": 3,
-        "pool": {"min_size": 0, "max_size": runtime.WEB_THREADS + 1, "timeout": 3},
-    }
-    _database["CONN_MAX_AGE"] = 0  # the pool keeps connections
+    # Per worker: a connection for each request thread and one for the probes. Fail in seconds.
+    _pool = {"min_size": 0, "max_size": runtime.WEB_THREADS + 1, "timeout": 3}
+    _options = {"connect_timeout": 3, "pool": _pool}
+    _database["CONN_MAX_AGE"] = 0  # the pool holds the connections
 _database["OPTIONS"] = {**_options, **_database.get("OPTIONS", {})}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Caching (docs/caching.md) ----------------------------------------------------------------
-
 CACHES: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "service_runtime.caching.backend.RedisCache",
@@ -145,8 +124,8 @@ CACHES: dict[str, dict[str, Any]] = {
         "KEY_PREFIX": runtime.CACHE_KEY_PREFIX,
     }
 }
-if not runtime.REDIS_URL:
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+if not runtime.REDIS_URL:  # one process, for development only
+    CACHES["default"] = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 
 CACHEOPS_ENABLED = bool(runtime.CACHEOPS_REDIS_URL)
 CACHEOPS_REDIS = runtime.CACHEOPS_REDIS_URL or "redis://localhost"
@@ -154,23 +133,22 @@ CACHEOPS_CLIENT_CLASS = "service_runtime.caching.cacheops.CacheopsClient"
 CACHEOPS_PREFIX = "service_runtime.caching.keys.cacheops_prefix"
 CACHEOPS_SERIALIZER = "service_runtime.caching.querysets.Serializer"
 CACHEOPS_DEGRADE_ON_FAILURE = True
-# Without it, a key that Redis evicts takes the invalidation of others with it.
+# Invalidation then survives the eviction of any key.
 CACHEOPS_INSIDEOUT = True
 CACHEOPS_SKIP_FIELDS = conf.CACHEOPS_SKIP_FIELDS
 CACHEOPS = {
-    # Any User.objects.get() for 15 minutes, which includes .first(), .last(), request.user and
-    # following a foreign key to a user.
+    # Any User.objects.get() for 15 minutes. That includes .first(), .last(), request.user and
+    # access through a foreign key to a user.
     "users.user": {"ops": "get", "timeout": 60 * 15},
-    # All gets and fetches of django.contrib.auth's other models for an hour.
+    # All gets and fetches of the other django.contrib.auth models for an hour.
     "auth.*": {"ops": {"fetch", "get"}, "timeout": 60 * 60},
 {%- if cookiecutter.example_app == "yes" %}
-    # Nothing by itself: the views cache their answers (cached_response).
+    # No automatic caching: the views cache their responses (cached_response).
     "blog.*": {"ops": (), "timeout": 60 * 10},
 {%- endif %}
 }
 
 # --- The API ----------------------------------------------------------------------------------
-
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "{{ cookiecutter.project_slug }}.users.authentication.TokenAuthentication",
@@ -201,22 +179,17 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
-# --- Users ------------------------------------------------------------------------------------
-
+# --- Users and security -----------------------------------------------------------------------
 AUTH_USER_MODEL = "users.User"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
     for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword", "NumericPassword")
 ]
-
-# --- Security ---------------------------------------------------------------------------------
-
 SESSION_ENGINE = "service_runtime.http.sessions"
 CSRF_FAILURE_VIEW = "service_runtime.api.problems.csrf_failure"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = not DEBUG
 DEFAULT_EXCEPTION_REPORTER_FILTER = "service_runtime.logging.reporting.ExceptionReporterFilter"
-# Subdomains and the browsers' preload list bind hosts that this service knows nothing of, so both
-# are for their owner to switch on (SECURE_HSTS_INCLUDE_SUBDOMAINS, SECURE_HSTS_PRELOAD).
+# HSTS for subdomains and preloading affect other hosts too: variables enable them.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -231,25 +204,21 @@ CONTENT_SECURITY_POLICY = {
 CORS_EXPOSE_HEADERS = conf.EXPOSED_HEADERS
 
 # --- Static files and languages ---------------------------------------------------------------
-
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [Path(__file__).parent / "static"]
+# In production, collectstatic creates compressed copies whose names contain a hash.
+_storage = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+_storage = "django.contrib.staticfiles.storage.StaticFilesStorage" if DEBUG else _storage
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    # In production collectstatic has made compressed copies under names that browsers may keep.
-    "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        if DEBUG
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
-    },
+    "staticfiles": {"BACKEND": _storage},
 }
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG
 TIME_ZONE = "UTC"
 USE_I18N = False
 
 # --- Logging (docs/logging.md) ----------------------------------------------------------------
-
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -274,13 +243,12 @@ LOGGING: dict[str, Any] = {
     "root": {"handlers": ["stream"], "level": runtime.LOG_LEVEL},
     "loggers": {
         "django": {"handlers": [], "level": runtime.LOG_LEVEL},
-        # A bad Host, a form with too many fields and the like, which Django logs as errors.
+        # Client errors that Django logs as its own, such as a bad Host header.
         "django.security": {"handlers": ["client_errors"], "propagate": False},
-        # Answers with 4xx are in the access log; what makes a 500 is logged here.
+        # The cause of a 500. Responses with 4xx are in the access log.
         "django.request": {"level": "ERROR"},
         "django.server": {"handlers": [], "level": runtime.LOG_LEVEL, "propagate": True},
-        # log_event's default.
-        "django_default": {"level": runtime.LOG_LEVEL},
+        "django_default": {"level": runtime.LOG_LEVEL},  # the default of log_event
     },
 }
 for _name, _level in runtime.LOG_LEVELS.items():

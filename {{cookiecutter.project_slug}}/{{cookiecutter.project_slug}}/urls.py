@@ -10,11 +10,11 @@ from service_runtime.throttling import client_of_form, throttled
 
 admin.site.site_header = admin.site.site_title = settings.SERVICE_TITLE
 
-# Swagger UI writes style elements; its scripts come from this service (the sidecar package).
+# Swagger UI creates inline styles. Its scripts are served from the sidecar package.
 docs = csp_update({"style-src": [SELF, UNSAFE_INLINE]})(
     SpectacularSwaggerSplitView.as_view(url_name="schema")
 )
-# Guessing passwords is throttled at the admin's form as at the API: by address and by username.
+# The admin's login shares the throttles of /api/token/: by address and by username.
 login_form = throttled("login", clients={"login_username": client_of_form})(admin.site.login)
 landing_page = TemplateView.as_view(
     template_name="index.html",
@@ -28,7 +28,7 @@ handler500 = problems.server_error
 
 urlpatterns = [
     path("", landing_page, name="index"),
-    path("admin/login/", login_form),  # before the admin's own
+    path("admin/login/", login_form),  # overrides the admin's own
     path("admin/", admin.site.urls),
     path("api/", include("{{ cookiecutter.project_slug }}.users.urls")),
 {%- if cookiecutter.example_app == "yes" %}

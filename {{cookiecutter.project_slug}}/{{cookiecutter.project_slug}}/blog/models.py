@@ -1,4 +1,4 @@
-"""An example: authors and their blogs."""
+"""The example: blogs and their authors."""
 
 from django.db import models
 

@@ -1,4 +1,4 @@
-"""Queries worth remembering."""
+"""Cached queries."""
 
 from cacheops import cached
 
@@ -7,9 +7,9 @@ from .models import Blog
 
 @cached(timeout=60 * 10)
 def get_all_blogs(author_id: int) -> list[Blog]:
-    """Return an author's blogs, as they were at some time in the last 10 minutes.
+    """Return an author's blogs, up to 10 minutes old.
 
-    Saving a blog does not refresh it: `get_all_blogs.invalidate(author_id)` does. Where that is
-    too old, use cacheops' `cached_as(Blog)`, or `cached_response` for a view: both follow saves.
+    A save does not invalidate the result; `get_all_blogs.invalidate(author_id)` does. For results
+    that follow saves, use `cached_as(Blog)` of cacheops, or `cached_response` for a view.
     """
     return list(Blog.objects.filter(author_id=author_id))

@@ -1,4 +1,4 @@
-"""The example's API. Lists and details are answered from the cache (docs/caching.md)."""
+"""The API of the example. Lists and details are cached (docs/caching.md)."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from service_runtime.throttling import ScopedRateThrottle
 from .models import Author, Blog
 from .serializers import AuthorSerializer, BlogSerializer
 
-MAX_ID = 10**18 - 1  # within a BigAutoField
+MAX_ID = 10**18 - 1  # fits a BigAutoField
 
 
 @extend_schema_view(
@@ -24,14 +24,14 @@ MAX_ID = 10**18 - 1  # within a BigAutoField
             OpenApiParameter(
                 "author",
                 {"type": "integer", "minimum": 0, "maximum": MAX_ID},
-                description="Only this author's blogs.",
+                description="Return the blogs of this author only.",
             )
         ]
     ),
     post=extend_schema(description="Create a blog."),
 )
 class BlogApiView(generics.ListCreateAPIView[Blog]):
-    """The newest blogs first; `?author=1` for one author's."""
+    """Blogs, newest first; `?author=1` filters by author."""
 
     serializer_class = BlogSerializer
     throttle_classes = [ScopedRateThrottle]
@@ -43,7 +43,7 @@ class BlogApiView(generics.ListCreateAPIView[Blog]):
         if author is None:
             return blogs
         if not (author.isascii() and author.isdigit() and len(author) <= len(str(MAX_ID))):
-            raise ValidationError({"author": f"{author!r} is not the id of an author."})
+            raise ValidationError({"author": f"{author!r} is not the ID of an author."})
         return blogs.filter(author_id=int(author))
 
     @cached_response(Blog, Author, shared=True)
@@ -57,7 +57,7 @@ class BlogApiView(generics.ListCreateAPIView[Blog]):
 
 @extend_schema_view(
     put=extend_schema(description="Replace a blog."),
-    patch=extend_schema(description="Change fields of a blog."),
+    patch=extend_schema(description="Update fields of a blog."),
     delete=extend_schema(description="Delete a blog."),
 )
 class BlogDetailApiView(generics.RetrieveUpdateDestroyAPIView[Blog]):
@@ -75,7 +75,7 @@ class BlogDetailApiView(generics.RetrieveUpdateDestroyAPIView[Blog]):
 
 @extend_schema_view(post=extend_schema(description="Create an author."))
 class AuthorApiView(generics.ListCreateAPIView[Author]):
-    """All authors by name."""
+    """Authors, by name."""
 
     queryset = Author.objects.all()
     serializer_class = AuthorSerializer
@@ -89,8 +89,8 @@ class AuthorApiView(generics.ListCreateAPIView[Author]):
 
 @extend_schema_view(
     put=extend_schema(description="Replace an author."),
-    patch=extend_schema(description="Change fields of an author."),
-    delete=extend_schema(description="Delete an author, and the author's blogs."),
+    patch=extend_schema(description="Update fields of an author."),
+    delete=extend_schema(description="Delete an author and their blogs."),
 )
 class AuthorDetailApiView(generics.RetrieveUpdateDestroyAPIView[Author]):
     """One author."""

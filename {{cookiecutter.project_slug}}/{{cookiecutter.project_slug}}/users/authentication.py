@@ -7,7 +7,7 @@ from rest_framework.exceptions import AuthenticationFailed
 
 
 class TokenAuthentication(auth.TokenAuthentication):
-    """knox' authentication, for which bytes that are no text are one more invalid token."""
+    """Authentication by knox that treats undecodable bytes as an invalid token."""
 
     def authenticate_credentials(self, token: bytes) -> Any:
         try:
@@ -17,6 +17,6 @@ class TokenAuthentication(auth.TokenAuthentication):
 
 
 class TokenScheme(KnoxTokenScheme):  # type: ignore[no-untyped-call]
-    """Describes it in the OpenAPI schema."""
+    """Its security scheme in the OpenAPI schema."""
 
     target_class = f"{__name__}.TokenAuthentication"

@@ -1,4 +1,4 @@
-"""Tokens: hashed in the database, expiring, and revocable."""
+"""API tokens: hashed in the database, expiring and revocable."""
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
@@ -19,9 +19,9 @@ from .serializers import TokenSerializer
 
 
 class TokenApiView(APIView):
-    """`POST` a username and password for a token; `DELETE` with a token revokes that token.
+    """`POST` creates a token for a username and password; `DELETE` revokes its own token.
 
-    Send it as `Authorization: Token <token>`.
+    Clients send tokens as `Authorization: Token <token>`.
     """
 
     authentication_classes = [TokenAuthentication]
@@ -29,7 +29,7 @@ class TokenApiView(APIView):
     throttle_scope = "login"
 
     def get_authenticators(self) -> list[BaseAuthentication]:
-        # Who asks for a token with a password may still be sending an expired one.
+        # A client that signs in again may still send its expired token.
         is_post = self.request is not None and self.request.method == "POST"
         return [] if is_post else super().get_authenticators()
 
@@ -37,7 +37,7 @@ class TokenApiView(APIView):
         return [AllowAny() if self.request.method == "POST" else IsAuthenticated()]
 
     @extend_schema(
-        description="Exchange a username and a password for a token.",
+        description="Create a token for a username and password.",
         request=AuthTokenSerializer,
         responses=TokenSerializer,
         auth=[],
@@ -49,11 +49,11 @@ class TokenApiView(APIView):
         token, text = AuthToken.objects.create(user)
         user_logged_in.send(sender=get_user_model(), request=request, user=user)
         log_event("token_issued", {"user": user.pk, "expiry": token.expiry})
-        answer = TokenSerializer({"token": text, "expiry": token.expiry})
-        return Response(answer.data, headers={"Cache-Control": "no-store"})
+        body = TokenSerializer({"token": text, "expiry": token.expiry})
+        return Response(body.data, headers={"Cache-Control": "no-store"})
 
     @extend_schema(
-        description="Revoke the token that authenticates this request.",
+        description="Revoke the token of this request.",
         request=None,
         responses={204: None},
     )

@@ -17,7 +17,7 @@ def blog(author: Author) -> Blog:
 
 @pytest.fixture
 def editor(db) -> APIClient:
-    """Return a client signed in as a user who may change blogs and authors."""
+    """Return a client signed in as a superuser."""
     client = APIClient()
     client.force_login(get_user_model().objects.create_superuser("editor"))
     return client

@@ -8,7 +8,7 @@ from rest_framework.validators import UniqueValidator
 from ..models import Author, Blog
 
 
-def test_list_pages_through_the_newest_first(api, author):
+def test_the_list_is_paginated_and_starts_with_the_newest(api, author):
     for number in range(21):
         Blog.objects.create(author=author, title=f"Blog {number}", body="")
 
@@ -20,27 +20,28 @@ def test_list_pages_through_the_newest_first(api, author):
     assert [blog["title"] for blog in second["results"]] == ["Blog 0"]
 
 
-def test_list_can_be_limited_to_an_author(api, blog):
+def test_the_list_can_be_filtered_by_author(api, blog):
     other = Blog.objects.create(author=Author.objects.create(name="Grace"), title="B", body="")
 
-    answer = api.get("/api/blogs/", {"author": other.author_id}).json()
+    page = api.get("/api/blogs/", {"author": other.author_id}).json()
 
-    assert [found["id"] for found in answer["results"]] == [other.pk]
+    assert [found["id"] for found in page["results"]] == [other.pk]
 
 
 @pytest.mark.parametrize("author_id", ["x", "-1", "1.5", "", "\u0663", "9" * 30])
-def test_an_author_that_is_no_id_is_refused_by_name(api, db, author_id):
-    answer = api.get("/api/blogs/", {"author": author_id})
+def test_an_invalid_author_id_is_a_400_that_names_the_parameter(api, db, author_id):
+    response = api.get("/api/blogs/", {"author": author_id})
 
-    assert answer.status_code == 400
-    assert answer.json() == {"author": f"{author_id!r} is not the id of an author."}
+    assert response.status_code == 400
+    assert response.json() == {"author": f"{author_id!r} is not the ID of an author."}
 
 
 def test_detail(api, blog):
-    answer = api.get(f"/api/blogs/{blog.pk}/")
+    response = api.get(f"/api/blogs/{blog.pk}/")
 
-    assert answer.status_code == 200
-    assert answer.json().items() >= {"id": blog.pk, "title": "First", "author_name": "Ada"}.items()
+    assert response.status_code == 200
+    expected = {"id": blog.pk, "title": "First", "author_name": "Ada"}
+    assert response.json().items() >= expected.items()
     assert api.get(f"/api/blogs/{blog.pk + 1}/").status_code == 404
 
 
@@ -56,7 +57,7 @@ def test_create_update_and_delete(editor, author):
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-def test_only_who_was_given_the_right_may_write(api, blog, method):
+def test_writing_requires_permission(api, blog, method):
     url = "/api/blogs/" if method == "post" else f"/api/blogs/{blog.pk}/"
     body = {"author": blog.author_id, "title": "Changed", "body": ""}
 
@@ -76,12 +77,12 @@ def test_authors(api, editor):
     assert api.get(f"/api/authors/{created.json()['id']}/").json()["name"] == "Grace"
 
 
-def test_sample_blogs_are_loaded_once(db, capsys):
+def test_example_blogs_are_loaded_once(db, capsys):
     call_command("load_blogs")
     call_command("load_blogs")
 
     assert Blog.objects.count() == 6
-    assert capsys.readouterr().out == "Loaded 6 blogs.\nThere are blogs already.\n"
+    assert capsys.readouterr().out == "Loaded 6 blogs.\nBlogs exist already.\n"
 
 
 @pytest.mark.parametrize("page", ["blog_blog", "blog_author"])
@@ -114,7 +115,7 @@ def test_the_schema_declares_every_status(path, method, statuses):
     assert ({} in operation.get("security", [{}])) is (method == "get" or "401" not in responses)
 
 
-def test_the_schema_describes_each_operation_for_itself():
+def test_each_operation_has_its_own_description():
     for path, operations in SchemaGenerator().get_schema(public=True)["paths"].items():
         descriptions = [operation["description"] for operation in operations.values()]
         assert len(set(descriptions)) == len(descriptions), path
@@ -122,10 +123,8 @@ def test_the_schema_describes_each_operation_for_itself():
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("media_type", ["application/json", "application/problem+json"])
-def test_a_name_that_another_request_has_taken_just_now_is_a_conflict(
-    editor, monkeypatch, media_type
-):
-    """As two requests find when each has validated before the other has written."""
+def test_a_name_taken_by_a_concurrent_request_is_a_conflict(editor, monkeypatch, media_type):
+    """Both requests validate before either writes."""
     monkeypatch.setattr(UniqueValidator, "__call__", lambda *args: None)
     data, headers = {"name": "Ada"}, {"Accept": f"{media_type}, application/json"}
     responses = [editor.post("/api/authors/", data, headers=headers) for _ in range(2)]

@@ -8,9 +8,9 @@ def test_views_that_name_a_scope_share_its_limit(api, blog, set_rates):
     assert api.get("/api/authors/").status_code == 200
 
 
-def test_a_cached_answer_counts(api, blog, set_rates):
+def test_cache_hits_count(api, blog, set_rates):
     set_rates(blog_limit="2/hour")
 
-    answers = [api.get("/api/blogs/") for _ in range(3)]
+    responses = [api.get("/api/blogs/") for _ in range(3)]
 
-    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert [response.status_code for response in responses] == [200, 200, 429]

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from service_runtime.conf import settings
-from service_runtime.redis.clients import circuit_breaker, connection_options
+from service_runtime.redis.clients import breaker_for, connection_options
 from service_runtime.throttling.limiter import Limit, RedisLimiter
 from tests.throttling.limiters import new_key, take_in_threads
 
@@ -105,7 +105,7 @@ class TestRedis:
         finally:
             operator.replicaof("NO", "ONE")
         deadline = time.monotonic() + 20
-        while circuit_breaker(url).is_open:
+        while breaker_for(url).is_open:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert limiter.take([limit])[0].fits

@@ -6,11 +6,11 @@ from ...models import Author, Blog
 
 
 class Command(BaseCommand):
-    help = "Loads a few blogs to try the API with, unless there are any."
+    help = "Load example blogs, unless there are blogs already."
 
     def handle(self, *args: Any, **options: Any) -> None:
         if Blog.objects.exists():
-            self.stdout.write("There are blogs already.")
+            self.stdout.write("Blogs exist already.")
             return
         for name in ("Ada", "Grace"):
             author, _ = Author.objects.get_or_create(name=name)
