@@ -16,7 +16,10 @@ def pytest_configure(config) -> None:
 
         def __init__(self, *args, **options):
             options |= zip(POSITIONS, args, strict=False)
-            names = {"exception.stacktrace": "exc_info", **(options.pop("rename_fields", None) or {})}
+            names = {
+                "exception.stacktrace": "exc_info",
+                **(options.pop("rename_fields", None) or {}),
+            }
             super().__init__("peers", "1", rename_fields=names, **options)
 
     pythonjsonlogger.json.JsonFormatter = JsonFormatter
