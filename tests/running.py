@@ -97,7 +97,7 @@ class Service:
 
     def __enter__(self) -> "Service":
         try:
-            wait_for(self.is_ready, f"{self.process.args} to be ready", 120)
+            wait_for(self.is_ready, f"{self.process.args!r} to be ready", 120)
         except BaseException:
             self.stop(signal.SIGKILL)
             print(self.log.read_text())

@@ -1,4 +1,4 @@
-"""Every line is JSON, every count is right, and probes tell the truth, whatever happens."""
+"""Every line is JSON, every count is exact, and probes are right, whatever happens."""
 
 import collections
 import contextlib
@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import promql_parser
 import pytest
@@ -21,12 +22,12 @@ from .conftest import PRODUCTION
 
 pytestmark = [pytest.mark.network, pytest.mark.server]
 
-TROUBLE = """
+FAULTY_VIEWS = """
 import asyncio, os, sys, threading, time, warnings
 from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path
 from service_runtime.logging import get_current_user_id, in_context, log_event
-from {package}.urls import urlpatterns as own
+from {package}.urls import urlpatterns as service_urls
 
 
 def log(request):
@@ -69,48 +70,48 @@ def sleep(request):
     return HttpResponse()
 
 
-urlpatterns = [*own] + [
-    path(f"trouble/{{view.__name__}}/", view)
+urlpatterns = [*service_urls] + [
+    path(f"faulty/{{view.__name__}}/", view)
     for view in (log, log_async, stream, fail, noise, sleep)
 ]
 """
 
 
 @pytest.fixture
-def trouble(project, tmp_path):
-    """Return a copy of the project with views that cause trouble."""
+def faulty(project, tmp_path):
+    """Return a copy of the project with additional views, some of which fail."""
     copy = project.copy(tmp_path, shares_packages=True)
-    (copy.path / "trouble.py").write_text(TROUBLE.format(package=copy.slug))
-    (copy.path / "trouble_settings.py").write_text(
-        f"from {copy.slug}.settings import *\nROOT_URLCONF = 'trouble'\n"
+    (copy.path / "faulty.py").write_text(FAULTY_VIEWS.format(package=copy.slug))
+    (copy.path / "faulty_settings.py").write_text(
+        f"from {copy.slug}.settings import *\nROOT_URLCONF = 'faulty'\n"
     )
     return copy
 
 
 @pytest.fixture
-def start(trouble, tmp_path, redis_url, request):
-    """Return a function that serves it."""
+def start(faulty, tmp_path, redis_url, request):
+    """Return a function that serves the copy."""
     environment = {
         **PRODUCTION,
         "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
         "REDIS_URL": redis_url,
         "CACHE_KEY_PREFIX": re.sub(r"\W", "-", request.node.name),
-        "DJANGO_SETTINGS_MODULE": "trouble_settings",
+        "DJANGO_SETTINGS_MODULE": "faulty_settings",
     }
-    python = trouble.path / ".venv/bin/python"
-    trouble.run(python, "manage.py", "migrate", "--verbosity=0", **environment)
-    trouble.run(python, "manage.py", "load_blogs", **environment)
-    trouble.run(python, "manage.py", "collectstatic", "--noinput", **environment)
+    python = faulty.path / ".venv/bin/python"
+    faulty.run(python, "manage.py", "migrate", "--verbosity=0", **environment)
+    faulty.run(python, "manage.py", "load_blogs", **environment)
+    faulty.run(python, "manage.py", "collectstatic", "--noinput", **environment)
 
     def start(*options, **more):
         command = [python, "-m", "gunicorn", *options]
-        return Service(command, trouble.path, tmp_path / "service.log", **environment | more)
+        return Service(command, faulty.path, tmp_path / "service.log", **environment | more)
 
     return start
 
 
 def json_lines(text):
-    """Return the lines, each of which has to be an object with what every line has."""
+    """Parse lines; fail if one is not a JSON object with the fields that all lines have."""
     lines = [json.loads(line) for line in text.splitlines()]
     for line in lines:
         assert line.keys() >= {"timestamp", "severity", "message"}, line
@@ -118,23 +119,24 @@ def json_lines(text):
 
 
 def send(port, data, read=True):
-    """Send bytes as they are, and return the answer's."""
+    """Send bytes and return the bytes of the response."""
     with socket.create_connection(("127.0.0.1", port), 20) as client:
         client.sendall(data)
         return client.makefile("rb").read() if read else b""
 
 
 def workers(service):
+    """Return the process IDs of a service's workers."""
     return descendants(service.process.pid)
 
 
 def test_every_line_is_json_whatever_happens(start):
     with start("--timeout=3", THROTTLE_BLOG_LIMIT="3/hour", STUCK_SECONDS="1") as service:
         port = service.port
-        for path in ("/", "/api/blogs/", "/nowhere", "/api/blogs/999/", "/trouble/noise/"):
+        for path in ("/", "/api/blogs/", "/nowhere", "/api/blogs/999/", "/faulty/noise/"):
             service.get(path, X_Request_ID="12345678")
-        assert service.get("/trouble/fail/", X_Request_ID="failing-1").status == 500
-        assert service.get("/trouble/stream/", X_Request_ID="streaming").body == "012"
+        assert service.get("/faulty/fail/", X_Request_ID="failing-1").status == 500
+        assert service.get("/faulty/stream/", X_Request_ID="streaming").body == "012"
         assert [service.get("/api/blogs/").status for _ in range(3)][-1] == 429
         service.get("/", Host="evil.example.com")
         for data in (
@@ -146,23 +148,23 @@ def test_every_line_is_json_whatever_happens(start):
         ):
             with contextlib.suppress(OSError):
                 send(port, data)
-        send(port, b"GET /trouble/stream/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", read=False)
+        send(port, b"GET /faulty/stream/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", read=False)
         send(port, b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nab", read=False)
-        send(port, b"GET /trouble/noise/?a=\xff\xfe HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        send(port, b"GET /faulty/noise/?a=\xff\xfe HTTP/1.1\r\nHost: 127.0.0.1\r\n"
                    b"X-Request-ID: short\r\nConnection: close\r\n\r\n")  # fmt: skip
         before = workers(service)
         os.kill(before[0], signal.SIGKILL)
         wait_for(lambda: len(workers(service)) == 2 and workers(service) != before, "a new worker")
-        os.kill(before[1], signal.SIGABRT)  # what gunicorn sends to a worker that hangs
-        wait_for(lambda: before[1] not in workers(service), "the worker to end")
+        os.kill(before[1], signal.SIGABRT)  # sent by gunicorn to a worker that hangs
+        wait_for(lambda: before[1] not in workers(service), "the worker to exit")
         service.process.send_signal(signal.SIGHUP)
         wait_for(lambda: "Hang up" in service.log.read_text(), "the reload")
         wait_for(lambda: service.is_ready() and len(workers(service)) == 2, "new workers")
-        # All threads of both workers wait for too long.
+        # All threads of both workers are stuck.
         with ThreadPoolExecutor(16) as pool:
             for _ in range(16):
-                pool.submit(service.get, "/trouble/sleep/?seconds=8")
-            wait_for(lambda: "worker_stuck" in service.log.read_text(), "a worker to give up")
+                pool.submit(service.get, "/faulty/sleep/?seconds=8")
+            wait_for(lambda: "worker_stuck" in service.log.read_text(), "a worker to exit")
         wait_for(lambda: service.get("/").status == 200, "the replacement to serve")
 
     lines = json_lines(service.log.read_text())
@@ -174,36 +176,36 @@ def test_every_line_is_json_whatever_happens(start):
     assert noise >= {"printed 1", "to stderr", "Uncaught ZeroDivisionError in thread helper"}
     failure, access = by_request["failing-1"]
     assert failure["exception.message"] == "on purpose"
-    assert (access["http.response.status_code"], access["url.path"]) == (500, "/trouble/fail/")
+    assert (access["http.response.status_code"], access["url.path"]) == (500, "/faulty/fail/")
     assert len([line for line in by_request["streaming"] if line.get("ev") == "part"]) == 3
     events = {line.get("ev") for line in lines}
     assert events >= {"started", "stopped", "throttled", "thread_stuck", "worker_stuck"}
     stuck = next(line for line in lines if line.get("ev") == "thread_stuck")
-    assert "trouble.py" in stuck["data"]["stack"]
+    assert "faulty.py" in stuck["data"]["stack"]
 
 
 FAILURES = {
-    "a wrong setting": {"THROTTLE_BLOG_LIMIT": "10/parsec"},
+    "an invalid setting": {"THROTTLE_BLOG_LIMIT": "10/parsec"},
     "no secret": {"SECRET_KEY": ""},
     "no static files": {"DJANGO_SETTINGS_MODULE": "no_static"},
-    "a view that does not import": {"DJANGO_SETTINGS_MODULE": "no_views"},
-    "settings that do not parse": {"DJANGO_SETTINGS_MODULE": "no_settings"},
+    "URLs that fail to import": {"DJANGO_SETTINGS_MODULE": "no_views"},
+    "settings that fail to parse": {"DJANGO_SETTINGS_MODULE": "no_settings"},
     "a busy port": {"PORT": "busy"},
-    "a busy operations port": {"OPS_PORT": "busy"},
-    "an extra that is missing": {"SENTRY_DSN": "http://key@127.0.0.1/1"},
+    "a busy ops port": {"OPS_PORT": "busy"},
+    "a missing extra": {"SENTRY_DSN": "http://key@127.0.0.1/1"},
 }
 
 
 @pytest.mark.parametrize("environment", FAILURES.values(), ids=FAILURES)
-def test_a_start_that_fails_says_so_in_json(start, trouble, environment):
-    own = f"from {trouble.slug}.settings import *\n"
+def test_a_failed_start_is_logged_as_json(start, faulty, environment):
+    imports = f"from {faulty.slug}.settings import *\n"
     for name, text in {
-        "no_static": own + "STATIC_ROOT = BASE_DIR / 'nowhere'\n",
-        "no_views": own + "ROOT_URLCONF = 'broken_urls'\n",
+        "no_static": imports + "STATIC_ROOT = BASE_DIR / 'nowhere'\n",
+        "no_views": imports + "ROOT_URLCONF = 'broken_urls'\n",
         "no_settings": "DEBUG = (\n",
         "broken_urls": "import nothing_of_that_name\n",
     }.items():
-        (trouble.path / f"{name}.py").write_text(text)
+        (faulty.path / f"{name}.py").write_text(text)
     with socket.create_server(("0.0.0.0", 0)) as taken:
         busy = str(taken.getsockname()[1])
         service = start(**{k: busy if v == "busy" else v for k, v in environment.items()})
@@ -213,7 +215,7 @@ def test_a_start_that_fails_says_so_in_json(start, trouble, environment):
     assert {line["severity"] for line in lines} & {"ERROR", "CRITICAL"}
 
 
-def test_a_configuration_error_shows_its_example_and_no_secret(start):
+def test_a_configuration_error_shows_an_example_and_no_secret(start):
     service = start(
         REDIS_URL="http://:hush@cache",
         ALLOWED_HOSTS="redis://:hush@cache",
@@ -227,20 +229,20 @@ def test_a_configuration_error_shows_its_example_and_no_secret(start):
     assert "hush" not in str(messages)
 
 
-def test_what_checks_warn_of_is_no_error(trouble, tmp_path):
-    own = f"from {trouble.slug}.settings import *\n"
-    (trouble.path / "warned.py").write_text(own + "SILENCED_SYSTEM_CHECKS = []\n")
-    (trouble.path / "failed.py").write_text(own + "STATICFILES_DIRS = 'static'\n")
+def test_warnings_of_checks_are_not_errors(faulty, tmp_path):
+    imports = f"from {faulty.slug}.settings import *\n"
+    (faulty.path / "warned.py").write_text(imports + "SILENCED_SYSTEM_CHECKS = []\n")
+    (faulty.path / "failed.py").write_text(imports + "STATICFILES_DIRS = 'static'\n")
 
     def check(settings):
-        command = [trouble.path / ".venv/bin/python", "manage.py", "check", "--deploy"]
+        command = [faulty.path / ".venv/bin/python", "manage.py", "check", "--deploy"]
         environment = {**os.environ, **PRODUCTION, "DJANGO_SETTINGS_MODULE": settings}
         environment["DATABASE_URL"] = f"sqlite:///{tmp_path}/db.sqlite3"
-        done = subprocess.run(
-            command, cwd=trouble.path, env=environment, stderr=subprocess.PIPE, text=True
+        result = subprocess.run(
+            command, cwd=faulty.path, env=environment, stderr=subprocess.PIPE, text=True
         )
-        lines = json_lines(done.stderr)
-        return done.returncode, {line["severity"] for line in lines}, str(lines)
+        lines = json_lines(result.stderr)
+        return result.returncode, {line["severity"] for line in lines}, str(lines)
 
     status, severities, text = check("warned")
     assert (status, severities) == (0, {"INFO", "WARNING"})
@@ -251,37 +253,36 @@ def test_what_checks_warn_of_is_no_error(trouble, tmp_path):
     assert "staticfiles.E001" in text
 
 
-def test_a_reload_is_no_error(trouble, tmp_path):
-    """As `make dev`, with a module that is edited twice."""
+def test_a_reload_is_not_an_error(faulty, tmp_path):
+    """Run the server like `make dev`, and edit a module twice."""
     log = tmp_path / "runserver.log"
-    command = [trouble.path / ".venv/bin/python", "manage.py", "runserver", "--nothreading"]
+    command = [faulty.path / ".venv/bin/python", "manage.py", "runserver", "--nothreading"]
     environment = {**os.environ, "DEBUG": "true", "LOG_FORMAT": "json"}
     environment |= {"DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"}
     with log.open("w") as output:
         process = subprocess.Popen(
             [*command, str(free_port())],
-            cwd=trouble.path,
+            cwd=faulty.path,
             env=environment,
             stderr=output,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
-            # Programs in the background of a script ignore it, and so would their children.
+            # A background job of a shell script ignores SIGINT, and its children inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
-    def ready(times):
-        return log.read_text().count("Watching for file changes") > times
+    def is_watching(reloads):
+        return log.read_text().count("Watching for file changes") > reloads
+
+    def has_reloaded(reloads):
+        # The server polls once per second. It ignores a change before its first look at a file.
+        (faulty.path / f"{faulty.slug}/urls.py").touch()
+        return is_watching(reloads + 1)
 
     try:
-        for times in range(2):
-            wait_for(lambda times=times: ready(times), "the server to watch")
-            # It looks once a second, and sees no change of a file that it has not seen before.
-            wait_for(
-                lambda times=times: (
-                    (trouble.path / f"{trouble.slug}/urls.py").touch() or ready(times + 1)
-                ),
-                "the server to reload",
-            )
+        for reloads in range(2):
+            wait_for(partial(is_watching, reloads), "the server to watch")
+            wait_for(partial(has_reloaded, reloads), "the server to reload")
     finally:
         os.killpg(process.pid, signal.SIGINT)
         process.wait(60)
@@ -292,18 +293,18 @@ def test_a_reload_is_no_error(trouble, tmp_path):
     assert {line["severity"] for line in lines} == {"INFO"}
 
 
-def test_a_migration_job_writes_json(start, trouble, tmp_path):
+def test_a_migration_job_writes_json(start, faulty, tmp_path):
     environment = {**PRODUCTION, "DATABASE_URL": f"sqlite:///{tmp_path}/new.sqlite3"}
-    command = [trouble.path / ".venv/bin/python", "manage.py", "migrate", "--verbosity=0"]
-    lines = json_lines(trouble.run(*command, **environment))
+    command = [faulty.path / ".venv/bin/python", "manage.py", "migrate", "--verbosity=0"]
+    lines = json_lines(faulty.run(*command, **environment))
     assert [(line["ev"], line["data"]["outcome"]) for line in lines] == [
         ("command_finished", "succeeded")
     ]
     assert re.fullmatch("[0-9a-f]{32}", lines[0]["run_id"])
 
-    wrong = {**environment, "DATABASE_URL": "postgres://service@127.0.0.1:1/x"}
+    unreachable = {**environment, "DATABASE_URL": "postgres://service@127.0.0.1:1/x"}
     with pytest.raises(AssertionError) as failure:
-        trouble.run(*command, **wrong)
+        faulty.run(*command, **unreachable)
     lines = json_lines(str(failure.value).partition("\n")[2])
     assert [line["data"]["outcome"] for line in lines if "ev" in line] == ["failed"]
     assert "OperationalError" in lines[-1]["exception.type"]
@@ -311,19 +312,19 @@ def test_a_migration_job_writes_json(start, trouble, tmp_path):
 
 @pytest.mark.parametrize("worker", ["sync", "gthread"])
 def test_no_request_is_logged_with_the_id_of_another(start, worker):
-    """2000 requests, 32 at a time, of sync, async and streaming views."""
+    """Send 2000 requests to sync, async and streaming views, 32 at a time."""
     with start(f"--worker-class={worker}", WEB_CONCURRENCY="2") as service:
         names = ["log", "log_async", "stream"]
 
-        def ask(number):
-            path = f"/trouble/{names[number % 3]}/"
-            answer = service.get(path, X_Request_ID=f"request-{number}")
-            return answer.status, answer.headers["X-Request-ID"]
+        def send_request(number):
+            path = f"/faulty/{names[number % 3]}/"
+            response = service.get(path, X_Request_ID=f"request-{number}")
+            return response.status, response.headers["X-Request-ID"]
 
         with ThreadPoolExecutor(32) as pool:
-            answers = list(pool.map(ask, range(2000)))
+            responses = list(pool.map(send_request, range(2000)))
 
-    assert answers == [(200, f"request-{number}") for number in range(2000)]
+    assert responses == [(200, f"request-{number}") for number in range(2000)]
     lines = json_lines(service.log.read_text())
     events = [line for line in lines if line.get("ev") in {"seen", "part"}]
     assert len(events) == 667 + 667 + 666 * 3
@@ -333,50 +334,47 @@ def test_no_request_is_logged_with_the_id_of_another(start, worker):
 
 
 def counted(service):
-    """Return how often the view was counted, over all workers."""
-    pattern = r'^http_server_request_duration_seconds_count\{.*route="trouble/log/".*\} (.*)$'
+    """Return the number of counted requests to the view, over all workers."""
+    pattern = r'^http_server_request_duration_seconds_count\{.*route="faulty/log/".*\} (.*)$'
     found = re.findall(pattern, service.probe("metrics").body, re.MULTILINE)
     return sum(float(number) for number in found)
 
 
-def test_counters_are_right_across_restarts(start, tmp_path):
+def test_counters_are_exact_across_restarts(start, tmp_path):
     metrics = tmp_path / "metrics"
     metrics.mkdir()
     files = {"PROMETHEUS_MULTIPROC_DIR": str(metrics)}
     with start(WEB_CONCURRENCY="4", **files) as service:
         sent = 0
 
-        def ask(times):
+        def send_requests(count):
             nonlocal sent
             with ThreadPoolExecutor(8) as pool:
                 found = list(
                     pool.map(
-                        lambda n: service.get("/trouble/log/", X_Request_ID="12345678").status,
-                        range(times),
+                        lambda n: service.get("/faulty/log/", X_Request_ID="12345678").status,
+                        range(count),
                     )
                 )
-            sent += times
+            sent += count
             assert set(found) == {200}
 
-        ask(400)
+        def replaced(worker):
+            pids = workers(service)
+            return worker not in pids and len(pids) == 4 and service.is_ready()
+
+        send_requests(400)
         for number in (signal.SIGKILL, signal.SIGTERM) * 4:
             victim = workers(service)[0]
             os.kill(victim, number)
-            wait_for(
-                lambda victim=victim: (
-                    victim not in workers(service)
-                    and len(workers(service)) == 4
-                    and service.is_ready()
-                ),
-                "a new worker",
-            )
-            time.sleep(0.2)  # so that the listener's queue is the new worker's
-            ask(100)
+            wait_for(partial(replaced, victim), "a new worker")
+            time.sleep(0.2)  # until the kernel has moved queued connections to the new worker
+            send_requests(100)
         before = set(workers(service))
         service.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: not before & set(workers(service)), "the old workers to end")
+        wait_for(lambda: not before & set(workers(service)), "the old workers to exit")
         wait_for(lambda: service.is_ready() and len(workers(service)) == 4, "the new workers")
-        ask(400)
+        send_requests(400)
         assert counted(service) == sent
         active = re.search(
             r"^http_server_active_requests (.*)$", service.probe("metrics").body, re.MULTILINE
@@ -384,25 +382,25 @@ def test_counters_are_right_across_restarts(start, tmp_path):
         assert active
         assert float(active[1]) == 0
         slots = {path.stem.rpartition("_")[2] for path in metrics.iterdir()}
-        assert len(slots) <= 9  # four workers, four of the reload, the arbiter
+        assert len(slots) <= 9  # four workers, four after the reload, and the arbiter
 
 
-def test_probes_answer_while_every_thread_is_busy(start):
+def test_probes_respond_while_every_thread_is_busy(start):
     with start(WEB_CONCURRENCY="1", WEB_THREADS="2") as service, ThreadPoolExecutor(6) as pool:
-        asked = [pool.submit(service.get, "/trouble/sleep/?seconds=2") for _ in range(6)]
+        requests = [pool.submit(service.get, "/faulty/sleep/?seconds=2") for _ in range(6)]
         wait_for(
             lambda: "http_server_active_requests 2.0" in service.probe("metrics").body,
             "both threads to be busy",
         )
-        while not all(one.done() for one in asked):
+        while not all(request.done() for request in requests):
             assert service.probe("livez").status == 200
             assert service.probe("readyz").status == 200
-        assert {one.result().status for one in asked} == {200}
+        assert {request.result().status for request in requests} == {200}
 
 
-def test_draining_is_seen_and_what_is_under_way_ends_well(start):
+def test_draining_fails_readiness_and_requests_in_flight_succeed(start):
     with start() as service, ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(service.get, "/trouble/sleep/?seconds=3")
+        request = pool.submit(service.get, "/faulty/sleep/?seconds=3")
         wait_for(
             lambda: "http_server_active_requests 1.0" in service.probe("metrics").body,
             "the request",
@@ -415,8 +413,8 @@ def test_draining_is_seen_and_what_is_under_way_ends_well(start):
             return 503 in statuses
 
         service.process.terminate()
-        wait_for(draining, "readiness to say so")
-        assert asked.result().status == 200
+        wait_for(draining, "readiness to fail")
+        assert request.result().status == 200
 
 
 def queries(project):
@@ -429,9 +427,9 @@ def queries(project):
     ]
 
 
-def test_every_alert_and_panel_asks_for_what_there_is(start, trouble):
+def test_every_alert_and_panel_queries_existing_metrics_and_labels(start, faulty):
     with start(THROTTLE_BLOG_LIMIT="2/hour") as service:
-        for path in ["/api/blogs/"] * 3 + ["/trouble/fail/"]:
+        for path in ["/api/blogs/"] * 3 + ["/faulty/fail/"]:
             service.get(path)
         samples = [
             sample
@@ -440,25 +438,25 @@ def test_every_alert_and_panel_asks_for_what_there_is(start, trouble):
         ]
 
     labels = {sample.name: set(sample.labels) for sample in samples}
-    found = queries(trouble)
+    found = queries(faulty)
     assert len(found) > 15
     for query in found:
         promql_parser.parse(query)
         names = set(re.findall(r"\b(?:http_server|throttle|cache|redis|log)_[a-z_]+", query))
         assert names
         assert names <= set(labels), query
-        asked = set(re.findall(r"(\w+)(?:=~|!=|!~|=)\"", query))
-        asked |= {
+        used = set(re.findall(r"(\w+)(?:=~|!=|!~|=)\"", query))
+        used |= {
             name for group in re.findall(r"by \(([^)]*)\)", query) for name in group.split(", ")
         }
         for name in names:
-            # Prometheus adds where it has found them.
-            assert asked - {"namespace", "job", "pod"} <= labels[name], (query, name)
+            # Prometheus adds these labels of the target.
+            assert used - {"namespace", "job", "pod"} <= labels[name], (query, name)
 
 
-def test_every_alert_has_a_runbook(trouble):
-    rules = yaml.safe_load((trouble.path / "helm/web/files/alerts.yaml").read_text())["groups"]
-    headings = re.findall(r"^### (.*)$", (trouble.path / "docs/logging.md").read_text(), re.M)
+def test_every_alert_has_a_runbook(faulty):
+    rules = yaml.safe_load((faulty.path / "helm/web/files/alerts.yaml").read_text())["groups"]
+    headings = re.findall(r"^### (.*)$", (faulty.path / "docs/logging.md").read_text(), re.M)
     for rule in rules[0]["rules"]:
         path, _, anchor = rule["annotations"]["runbook_url"].partition("#")
         assert path == "docs/logging.md"
