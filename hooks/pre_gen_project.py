@@ -11,6 +11,7 @@ import keyword
 import re
 import sys
 import unicodedata
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -130,7 +131,7 @@ def check_choice(value, choices):
     return None
 
 
-CHECKS = {
+CHECKS: dict[str, Callable[[str], str | None]] = {
     "project_name": partial(check_text, length=100),
     "project_slug": check_project_slug,
     "description": partial(check_text, length=500),
