@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 from bench.serving import RESULTS, installed, publish, pyplot
 from tests.running import Service
-from tests.service.conftest import RedisServer
-from tests.service.faults import FAULTS, World, observe
+from tests.service.faults import FAULTS, World
 from tests.service.load import Background, Timed, timed
+from tests.service.observation import observe
+from tests.service.servers import RedisServer
 from tests.support import BakedProject, run
 
 RATE, PHASE = 100, 8  # requests per second, seconds

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.service.conftest import RedisServer
+from tests.service.servers import RedisServer
 from tests.support import ROOT, BakedProject, generate, run, template
 
 RESULTS = ROOT / "bench" / "results"

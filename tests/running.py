@@ -133,6 +133,10 @@ class Service:
         lines = self.log.read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
+    def workers(self) -> list[int]:
+        """Return the process IDs of gunicorn's workers."""
+        return descendants(self.process.pid)
+
     def stop(self, number: int = signal.SIGINT, seconds: float = 60) -> int:
         """Signal the process group, like Ctrl-C in a terminal; return the exit status."""
         if self.process.poll() is None:

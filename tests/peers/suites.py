@@ -7,7 +7,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..service.conftest import RedisServer
+from ..service.servers import RedisServer
 from ..support import UV, BakedProject, run
 
 INSIDE = Path(__file__).with_name("inside")

@@ -1,23 +1,17 @@
 """Faults of Redis, injected into a real server, its host name, or a proxy in front of it."""
 
-import collections
 import contextlib
 import os
 import signal
-import socket
-import struct
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import redis
 
-from ..running import Service, wait_for
-from .conftest import RedisServer
-from .load import Load
+from .proxy import Proxy
+from .servers import RedisServer
 
 HOST = "redis.test"
 # Resolves all names as usual, except HOST: a file makes its resolution hang or fail.
@@ -36,97 +30,6 @@ def getaddrinfo(host, *args, **kwargs):
 
 socket.getaddrinfo = getaddrinfo
 """
-
-
-class Proxy:
-    """Forward connections to a server, and inject faults of the network."""
-
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._dropping = threading.Event()
-        self._reply_delay = 0.0
-        self._reset_after: int | None = None
-        self._connections: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._accepting = threading.Thread(target=self._accept, daemon=True)
-        self._accepting.start()
-
-    def refuse(self) -> None:
-        """Refuse new connections and close all others."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._accepting.join()
-        self._close_connections()
-
-    def listen(self) -> None:
-        """Undo `refuse`."""
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        self._accepting = threading.Thread(target=self._accept, daemon=True)
-        self._accepting.start()
-
-    def drop(self) -> None:
-        """Drop all data in both directions, like a network that drops packets."""
-        self._dropping.set()
-
-    def delay(self, seconds: float) -> None:
-        """Delay every reply."""
-        self._reply_delay = seconds
-
-    def reset(self, after: int) -> None:
-        """Reset each connection after this number of bytes of its next reply."""
-        self._reset_after = after
-
-    def redirect(self, port: int) -> None:
-        """Forward new connections to another server and close all others."""
-        self._target = port
-        self._close_connections()
-
-    def restore(self) -> None:
-        """Undo `drop`, `delay` and `reset`."""
-        self._reply_delay, self._reset_after = 0.0, None
-        if self._dropping.is_set():
-            self._dropping.clear()
-            self._close_connections()  # they have lost data
-
-    def _close_connections(self) -> None:
-        for connection in list(self._connections):
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
-            except OSError:
-                if self._listener.fileno() < 0:
-                    return
-                with contextlib.suppress(OSError, UnboundLocalError):
-                    client.close()
-                continue
-            self._connections |= {client, server}
-            for source, sink, is_reply in ((client, server, False), (server, client, True)):
-                arguments = (source, sink, is_reply)
-                threading.Thread(target=self._pump, args=arguments, daemon=True).start()
-
-    def _pump(self, source: socket.socket, sink: socket.socket, is_reply: bool) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(1 << 16):
-                if self._dropping.is_set():
-                    continue
-                if is_reply and self._reply_delay:
-                    time.sleep(self._reply_delay)
-                if is_reply and self._reset_after is not None:
-                    sink.sendall(data[: self._reset_after])
-                    sink.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    break
-                sink.sendall(data)
-        for end in (source, sink):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-            self._connections.discard(end)
 
 
 class World:
@@ -309,77 +212,3 @@ FAULTS: dict[str, Callable[[World], contextlib.AbstractContextManager[None]]] = 
         failed_over,
     )
 }
-
-
-@dataclass(frozen=True)
-class Observation:
-    """The effects of a fault.
-
-    Attributes:
-        statuses: number of responses by status.
-        slowest: the longest response time in seconds.
-        stalled: requests that took nearly a socket timeout or longer in the service, without the
-            time in its queue.
-        recovered: seconds from the end of the fault until all responses are cache hits.
-        titles: the titles that were read after a change during the fault.
-    """
-
-    statuses: dict[int, int]
-    slowest: float
-    stalled: int
-    recovered: float
-    titles: set[str]
-
-
-def observe(
-    service: Service,
-    world: World,
-    fault: Callable[[World], contextlib.AbstractContextManager[None]],
-    timeout: float,
-    **header: str,
-) -> Observation:
-    """Inject a fault into a service under load, and change a blog during the fault."""
-
-    def change(title: str) -> None:
-        response = service.request("/api/blogs/1/", "PATCH", {"title": title}, **header)
-        assert response.status == 200, response
-
-    def read() -> tuple[str, bool]:
-        response = service.get("/api/blogs/1/")
-        return response.json()["title"], response.headers["Cache-Status"].endswith("; hit")
-
-    titles: set[str] = set()
-
-    def is_hit() -> bool:
-        title, hit = read()
-        titles.add(title)
-        return hit
-
-    change("Before")
-    wait_for(lambda: read() == ("Before", True), "a hit")
-    earlier = len(service.lines())  # including the slow sign-in
-    with Load(service, "/api/blogs/") as load:
-        load.more(50)
-        load.responses.clear()
-        with fault(world):
-            load.more(20)
-            change("During")
-            for _ in range(20):
-                is_hit()
-            load.more(100)
-        ended = time.monotonic()
-        wait_for(is_hit, "a hit after the fault")
-        recovered = time.monotonic() - ended
-        # Each worker recovers separately, so one hit is not enough.
-        while not all(is_hit() for _ in range(20)):
-            recovered = time.monotonic() - ended
-            assert recovered < 60
-        load.more(50)
-    durations = [response.duration for response in load.responses]
-    return Observation(
-        dict(collections.Counter(response.status for response in load.responses)),
-        max(durations),
-        sum(line.get("duration_ms", 0) > timeout * 900 for line in service.lines()[earlier:]),
-        recovered,
-        titles,
-    )

@@ -2,7 +2,8 @@
 
 import pytest
 
-from .faults import FAULTS, World, observe
+from .faults import FAULTS, World
+from .observation import observe
 
 pytestmark = [pytest.mark.network, pytest.mark.server]
 WORKERS, THREADS, TIMEOUT = 2, 4, 0.5

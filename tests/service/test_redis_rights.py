@@ -10,7 +10,7 @@ import redis
 from ..charts import tools
 from ..charts.conftest import documents
 from ..support import ROOT, run
-from .conftest import RedisServer
+from .servers import RedisServer
 
 pytestmark = [pytest.mark.network, pytest.mark.server]
 CHART = ROOT / "{{cookiecutter.project_slug}}" / "helm" / "redis"
