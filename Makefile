@@ -1,5 +1,5 @@
 # Development of the template. `make` lists all targets.
-# Requires Python 3.11 or newer, git and make. Other tools are downloaded to .tools if PATH lacks them.
+# Requires Python 3.11 or newer, git and make; downloads other tools to .tools if PATH lacks them.
 
 PYTHON ?= python3
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
