@@ -1,5 +1,5 @@
-# Development of the template. `make` lists what there is to do.
-# A new machine needs Python 3.11 or later, git and make: what PATH lacks is fetched into .tools.
+# Development of the template. `make` lists all targets.
+# Requires Python 3.11 or newer, git and make; downloads other tools to .tools if PATH lacks them.
 
 PYTHON ?= python3
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
@@ -10,16 +10,16 @@ KUBE_SCORE := $(or $(shell command -v kube-score 2>/dev/null),.tools/bin/kube-sc
 CHECKOV := $(or $(shell command -v checkov 2>/dev/null),.tools/checkov/bin/checkov)
 ACTIONLINT := $(or $(shell command -v actionlint 2>/dev/null),.tools/bin/actionlint)
 CHART_TOOLS = $(HELM) $(HELM4) $(KUBE_SCORE) $(CHECKOV)
-# Of the template, and of what it generates.
+# Of the template and of the generated service.
 GITHUB = .github '{{cookiecutter.project_slug}}'/.github
 GO_INSTALL = GOBIN=$(CURDIR)/$(@D) GOFLAGS=-modcacherw CGO_ENABLED=0 $(GO) install
 
-# The runtime package is developed in place, by its symlink: seen from the folder that it leads to,
-# the next pyproject.toml is the template's. Nothing is written next to its sources.
+# The runtime package is developed in place, through its symlink: above the symlink's target, the
+# next pyproject.toml is the template's. Caches are written to build/, never next to the sources.
 RUNTIME = cd runtime && PYTHONPYCACHEPREFIX=$(CURDIR)/build/pycache COVERAGE_FILE=$(CURDIR)/build/coverage \
 	PATH="$(CURDIR)/build/runtime/bin:$$PATH"
 
-# Tests and the demo find there what was fetched, after what the machine has.
+# Tests and the demo use downloaded tools that PATH lacks.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 
 .PHONY: help demo test test-runtime matrix test-fast peers e2e lint lint-workflows values sums release bench bench-cache bench-outage bench-scale bench-logging bench-throttle clean
@@ -27,33 +27,34 @@ export PATH := $(PATH):$(CURDIR)/.tools/bin
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/demo ## Generate a service into build/, run it and show what it answers
+demo: .venv/demo ## Generate a service into build/, run it and show its responses
 	.venv/bin/python -m tests.demo
 
-test: lint test-runtime $(CHART_TOOLS) ## Run all tests but those that need a cluster
+test: lint test-runtime $(CHART_TOOLS) ## Run all tests except those that need a cluster
 	.venv/bin/python -m pytest -q
 
-test-runtime: build/runtime/installed ## Test the runtime package without generating anything: ARGS=tests/caching for a part
+test-runtime: build/runtime/installed ## Test the runtime package without generating a service: ARGS=tests/caching for a part
 	$(RUNTIME) with-redis coverage run -m pytest -q -p no:cacheprovider $(ARGS)
 	$(RUNTIME) coverage combine --quiet
 	$(RUNTIME) coverage report $(if $(ARGS),--fail-under=0)
 
-matrix: .venv/dev ## Test the runtime package on each pair of Python and Django that this machine has
+matrix: .venv/dev ## Test the runtime package with each available pair of Python and Django
 	.venv/bin/nox --no-error-on-missing-interpreters
 
 test-fast: .venv/dev $(CHART_TOOLS) ## Run the tests that need no network and start no server
 	.venv/bin/python -m pytest -q -m "not network and not server"
 
-peers: .venv/dev ## Run the test suites of Django, DRF, cacheops and python-json-logger on the runtime; two minutes
+peers: .venv/dev ## Run the test suites of Django, DRF, cacheops and python-json-logger on the runtime; 2 minutes
 	.venv/bin/python -m pytest -q -n0 tests/peers
 
-e2e: .venv/dev $(HELM) ## Install the charts on the current cluster, and break things; a quarter of an hour
+e2e: .venv/dev $(HELM) ## Test the charts on the current cluster, with faults; 15 minutes
 	.venv/bin/python -m tests.e2e.images
 	$(E2E_RUN) .venv/bin/python -m pytest -q -n0 tests/e2e
 
 lint: lint-workflows build/runtime/installed ## Check the Python and shell of the template, the runtime and everything in .github
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
+	.venv/bin/mypy --cache-dir build/mypy-template
 	$(RUNTIME) ruff check --no-cache
 	$(RUNTIME) ruff format --no-cache --check
 	$(RUNTIME) lint-imports --no-cache --no-logo
@@ -76,31 +77,31 @@ release: ## Date, commit and tag the release VERSION=x.y.z; pushing its tag publ
 sums: ## Write the checksums by which a service's `make lint` detects edits of the runtime
 	$(PYTHON) -m tests.bake.sums
 
-bench: .venv/dev ## Time generation and the way to the first answer
+bench: .venv/dev ## Measure generation and the time to the first response
 	.venv/bin/python -m bench.generation
 
-bench-cache: .venv/dev ## Measure cached answers against the alternatives; two minutes
+bench-cache: .venv/dev ## Compare cached responses with the alternatives; 2 minutes
 	.venv/bin/python -m bench.cache
 
-bench-outage: .venv/dev ## Measure outages of Redis under load; three minutes
+bench-outage: .venv/dev ## Measure outages of Redis under load; 3 minutes
 	$(UV) pip install --quiet --python .venv --group bench
 	.venv/bin/python -m bench.outage
 
-bench-scale: .venv/dev ## Measure invalidation with a million results in Redis; two minutes
+bench-scale: .venv/dev ## Measure invalidation with a million cached results; 2 minutes
 	.venv/bin/python -m bench.scale
 
-bench-logging: .venv/dev ## Measure logging by the record and by the request; two minutes
+bench-logging: .venv/dev ## Measure logging per record and per request; 2 minutes
 	.venv/bin/python -m bench.logging
 
-bench-throttle: .venv/dev ## Measure throttles against the alternatives; several minutes
+bench-throttle: .venv/dev ## Compare throttles with the alternatives; several minutes
 	$(UV) pip install --quiet --python .venv --group bench
 	.venv/bin/python -m bench.throttle
 
-clean: ## Remove what these targets made
+clean: ## Remove everything that these targets created
 	rm -rf .tools .venv build
 
 .venv/demo .venv/dev: pyproject.toml | $(UV)
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.13" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is required: make PYTHON=python3.13" if sys.version_info < (3, 11) else 0)'
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
 	$(UV) pip install --quiet --python .venv --group $(notdir $@)
 	@touch $@

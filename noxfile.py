@@ -1,4 +1,4 @@
-"""The runtime package on every supported pair of Python and Django: `make matrix`."""
+"""Test the runtime package with every supported pair of Python and Django: `make matrix`."""
 
 import os
 from pathlib import Path
@@ -19,8 +19,8 @@ nox.options.envdir = str(ROOT / "build" / "nox")
 @nox.session
 @nox.parametrize("python,django", PAIRS)
 def tests(session: nox.Session, django: str) -> None:
-    """Run the package's tests, in development mode and with warnings as errors."""
-    # By the symlink: in the folder that it leads to, the next pyproject.toml is a template.
+    """Run the package's tests in development mode, with warnings as errors."""
+    # Through the symlink: above its target, the next pyproject.toml is the template's.
     session.install("--editable", "runtime[test]", f"django~={django}.0")
     session.chdir("runtime")
     environment = {"PYTHONPYCACHEPREFIX": str(ROOT / "build" / "pycache"), "PYTHONDEVMODE": "1"}

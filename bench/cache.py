@@ -1,11 +1,10 @@
-"""What a cached answer costs, against the alternatives: `make bench-cache`.
+"""Compare a cached response with the alternatives: `make bench-cache`.
 
-One gunicorn worker with one thread on one core, with its Redis; interleaved rounds. The ratios
-are those of the rounds' medians.
+One gunicorn worker with one thread shares a core with Redis. The rounds are interleaved, and the
+ratios compare the medians of the rounds.
 """
 
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
@@ -45,13 +44,13 @@ def main() -> None:
                 "WEB_CONCURRENCY": "1",
                 "WEB_THREADS": "1",
             }
-            gunicorn = [project.path / ".venv/bin/gunicorn", "cache_wsgi:application"]
+            gunicorn = [str(project.path / ".venv/bin/gunicorn"), "cache_wsgi:application"]
             with (
                 one_core(redis.process.pid),
                 Service(gunicorn, project.path, folder / "gunicorn.log", **environment) as service,
             ):
                 rates = measure(service.port)
-    medians = {subject: statistics.median(found) for subject, found in rates.items()}
+    medians = {subject: statistics.median(rounds) for subject, rounds in rates.items()}
     bare, empty, *_, uncached = medians.values()
     lines = [
         "| | requests/s | of bare | of empty | of uncached |",
@@ -67,7 +66,7 @@ def main() -> None:
 
 
 def measure(port: int) -> dict[str, list[float]]:
-    """Return the rates of each subject, round by round."""
+    """Return the requests per second of each subject in each round."""
     connection = Connection(port)
     _, head, _ = connection.get("/api/blogs/")
     etag = head.decode().partition("ETag: ")[2].split("\r\n")[0]
@@ -76,10 +75,10 @@ def measure(port: int) -> dict[str, list[float]]:
         for subject, path in SUBJECTS.items():
             headers = {"If_None_Match": etag} if subject.endswith("304") else {}
             rate = requests_per_second(connection, path, SECONDS, **headers)
-            if number:  # the first only warms up
+            if number:  # the first round is a warm-up
                 rates[subject].append(rate)
     return rates
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

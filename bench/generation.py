@@ -1,8 +1,8 @@
-"""Time from an answer at the prompt to an answer over HTTP: `make bench`.
+"""Measure the time from the prompts to the first response: `make bench`.
 
-Generation is timed in this process, which is what a test suite that bakes pays. The first 200
-includes installing the service's dependencies from a warm package cache, migrating, loading
-records, and starting Redis and gunicorn.
+Generation runs in this process, as in a test suite that generates services. The time to the first
+200 includes the installation of the service's dependencies from a warm package cache, migrations,
+example data, and the start of Redis and gunicorn.
 """
 
 import shutil

@@ -1,19 +1,18 @@
-"""What logging costs, by the record and by the request: `make bench-logging`."""
+"""Measure the cost of logging per record and per request: `make bench-logging`."""
 
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
 from bench.serving import Connection, installed, one_core, publish, requests_per_second
 from tests.running import Service
-from tests.support import ROOT, UV, run
+from tests.support import ROOT, UV, BakedProject, run
 
-# Short rounds, so that what slows the machine down for a while slows all variants down.
+# Short rounds, so that a temporarily slow machine affects all variants.
 ROUNDS, SECONDS = 200, 0.08
-# Without what is measured, one by one; the last has nothing of it.
-VARIANTS = {
-    "as it is": {},
+# Each variant removes one more part; the last is the baseline.
+VARIANTS: dict[str, dict[str, str]] = {
+    "the service": {},
     "without the access line": {"LOG_LEVEL_GUNICORN__ACCESS": "WARNING"},
     "without access line and metrics": {
         "LOG_LEVEL_GUNICORN__ACCESS": "WARNING",
@@ -47,30 +46,32 @@ def main() -> None:
             )
             rates = per_request(project, environment | {"LOG_LEVEL": "INFO"}, folder)
     base = rates["without access line, metrics and context"]
-    gone = {
-        name: statistics.median(1 - one / other for one, other in zip(found, base, strict=True))
-        for name, found in rates.items()
+    overhead = {
+        name: statistics.median(1 - rate / other for rate, other in zip(rounds, base, strict=True))
+        for name, rounds in rates.items()
     }
     lines = [
         table,
         "",
         "An empty view of Django REST framework, one worker with one thread on one core;"
-        f" medians of {ROUNDS} rounds, each compared with its own:",
+        f" medians of {ROUNDS} rounds, each compared with the baseline in the same round:",
         "",
-        "| | requests/s | time of it that is gone |",
+        "| | requests/s | overhead |",
         "|---|---|---|",
         *(
-            f"| {name} | {statistics.median(found):.0f} | {gone[name]:.1%} |"
-            for name, found in rates.items()
+            f"| {name} | {statistics.median(rounds):.0f} | {overhead[name]:.1%} |"
+            for name, rounds in rates.items()
         ),
     ]
     text = "\n".join(lines) + "\n"
     publish("logging.md", text)
 
 
-def per_request(project, environment: dict[str, str], folder: Path) -> dict[str, list[float]]:
-    """Return the rates of each variant, from interleaved rounds."""
-    gunicorn = [project.path / ".venv/bin/gunicorn", "cache_wsgi:application"]
+def per_request(
+    project: BakedProject, environment: dict[str, str], folder: Path
+) -> dict[str, list[float]]:
+    """Return the requests per second of each variant in each of the interleaved rounds."""
+    gunicorn = [str(project.path / ".venv/bin/gunicorn"), "cache_wsgi:application"]
     services = {
         name: Service(gunicorn, project.path, folder / f"{number}.log", **environment | more)
         for number, (name, more) in enumerate(VARIANTS.items())
@@ -82,7 +83,7 @@ def per_request(project, environment: dict[str, str], folder: Path) -> dict[str,
     for number in range(-5, ROUNDS):
         for name, connection in connections.items():
             rate = requests_per_second(connection, "/empty/", SECONDS)
-            if number >= 0:  # the others only warm up
+            if number >= 0:  # the first rounds are a warm-up
                 rates[name].append(rate)
     for service in services.values():
         service.stop()
@@ -90,4 +91,4 @@ def per_request(project, environment: dict[str, str], folder: Path) -> dict[str,
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,6 +1,5 @@
-"""What invalidation costs when much is cached: `make bench-scale`."""
+"""Measure invalidation with a million cached results: `make bench-scale`."""
 
-import sys
 import tempfile
 from pathlib import Path
 
@@ -20,4 +19,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

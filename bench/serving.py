@@ -1,21 +1,21 @@
-"""What the benchmarks of a served project share."""
+"""Helpers for benchmarks of a running service."""
 
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.service.conftest import RedisServer
+from tests.service.servers import RedisServer
 from tests.support import ROOT, BakedProject, generate, run, template
 
 RESULTS = ROOT / "bench" / "results"
 
 
 def publish(name: str, text: str) -> None:
-    """Print a benchmark's table, and keep it among the results."""
+    """Print a benchmark's table and write it to the results."""
     print(text)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / name).write_text(text, encoding="utf-8")
@@ -23,7 +23,7 @@ def publish(name: str, text: str) -> None:
 
 @contextmanager
 def installed(folder: Path) -> Iterator[tuple[BakedProject, RedisServer, dict[str, str]]]:
-    """Yield a generated service, installed and migrated, a Redis, and the environment for both."""
+    """Yield an installed service with a migrated database, a Redis, and their environment."""
     project = generate(template(), folder)
     run(["make", "install"], cwd=project.path)
     redis = RedisServer(folder)
@@ -48,9 +48,9 @@ def installed(folder: Path) -> Iterator[tuple[BakedProject, RedisServer, dict[st
 
 @contextmanager
 def one_core(*servers: int) -> Iterator[None]:
-    """Let this process, what it starts and the servers share a core, where the system can.
+    """Pin this process, its children and the servers to one core, if the system supports it.
 
-    What is then measured is the work of both sides, and not how long a core takes to wake up.
+    The measurement then includes the work of both sides, but not the wake-up time of idle cores.
     """
     if not hasattr(os, "sched_setaffinity"):
         yield
@@ -65,13 +65,13 @@ def one_core(*servers: int) -> Iterator[None]:
 
 
 class Connection:
-    """A connection that is kept alive, over which a request costs its client next to nothing."""
+    """A persistent HTTP connection with minimal overhead in the client."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), 30)
 
     def get(self, path: str, **headers: str) -> tuple[int, bytes, bytes]:
-        """Return the status, the head and the body of an answer."""
+        """Send a GET request; return the status, the head and the body of the response."""
         lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
@@ -82,17 +82,17 @@ class Connection:
             body = self._until(lambda data: len(data) >= length, body)
         return status, head, body
 
-    def _until(self, is_whole, data: bytes = b"") -> bytes:
-        while not is_whole(data):
+    def _until(self, is_complete: Callable[[bytes], bool], data: bytes = b"") -> bytes:
+        while not is_complete(data):
             received = self._socket.recv(1 << 16)
             if not received:
-                raise ConnectionError("the server has closed the connection")
+                raise ConnectionError("the server closed the connection")
             data += received
         return data
 
 
 def requests_per_second(connection: Connection, path: str, seconds: float, **headers: str) -> float:
-    """Return how often a path is answered over one connection, one request after the other."""
+    """Return the rate of sequential GET requests over one connection."""
     count, started = 0, time.perf_counter()
     while (spent := time.perf_counter() - started) < seconds:
         status, _, _ = connection.get(path, **headers)
@@ -102,7 +102,7 @@ def requests_per_second(connection: Connection, path: str, seconds: float, **hea
 
 
 def pyplot() -> Any:
-    """Return matplotlib's interface, for SVG files that are the same for the same figures."""
+    """Return matplotlib.pyplot, configured for reproducible SVG files."""
     import matplotlib
 
     matplotlib.use("svg")

@@ -1,71 +1,67 @@
-"""What a throttle costs and how exact it is, against the alternatives: `make bench-throttle`.
+"""Compare the cost and the accuracy of a throttle with the alternatives: `make bench-throttle`.
 
-Interleaved in one run: Django REST framework's own throttle on Django's Redis cache, the moving
-window of `limits`, and this template's. Requests come over 32 connections to real gunicorn.
+The rounds are interleaved: Django REST framework's throttle on Django's Redis cache, the moving
+window of `limits`, and this template's throttle. 32 connections send requests to real gunicorn.
 """
 
 import http.client
 import itertools
 import json
 import statistics
-import sys
 import tempfile
-import threading
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 from bench.serving import RESULTS, installed, one_core, publish, pyplot
 from tests.running import Service
-from tests.support import ROOT, UV, run
+from tests.support import ROOT, UV, BakedProject, run
 
 RUNS, CONNECTIONS, PROCESSES = 10, 32, 4
 _addresses = (f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in itertools.count(1))
 
 
-def ask(ports: list[int], path: str, address: str, connection: int, times: int) -> list[int]:
-    """Return how many requests over one connection had each outcome: allowed, denied, other."""
+def send_requests(
+    ports: list[int], path: str, address: str, connection: int, count: int
+) -> list[int]:
+    """Send requests over one connection; return the number of allowed, denied and others."""
     client = http.client.HTTPConnection("127.0.0.1", ports[connection % len(ports)])
     outcomes = [0, 0, 0]
-    for _ in range(times):
+    for _ in range(count):
         client.request("GET", path, headers={"X-Forwarded-For": address})
-        answer = client.getresponse()
-        answer.read()
-        outcomes[{200: 0, 429: 1}.get(answer.status, 2)] += 1
+        response = client.getresponse()
+        response.read()
+        outcomes[{200: 0, 429: 1}.get(response.status, 2)] += 1
     client.close()
     return outcomes
 
 
-def ask_in_threads(ports: list[int], path: str, address: str, numbers: range, times: int):
-    """Return the outcomes of some of the connections, each of which has a thread."""
-    outcomes: list[list[int]] = []
-    threads = [
-        threading.Thread(
-            target=lambda number=number: outcomes.append(ask(ports, path, address, number, times))
-        )
-        for number in numbers
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return [sum(column) for column in zip(*outcomes, strict=True)]
+def send_in_threads(
+    ports: list[int], path: str, address: str, connections: range, count: int
+) -> list[int]:
+    """Send requests over each connection in a separate thread; return the outcomes."""
+    with ThreadPoolExecutor(len(connections)) as pool:
+        futures = [
+            pool.submit(send_requests, ports, path, address, connection, count)
+            for connection in connections
+        ]
+    return [sum(column) for column in zip(*(future.result() for future in futures), strict=True)]
 
 
 def admitted(pool: ProcessPoolExecutor, ports: list[int], path: str, limit: int) -> list[int]:
-    """Return the outcomes of three times the limit of requests by one client at once."""
-    times = -(-3 * limit // CONNECTIONS)
+    """Send three times the limit of concurrent requests as one client; return the outcomes."""
+    count = -(-3 * limit // CONNECTIONS)
     share = CONNECTIONS // PROCESSES
     address = next(_addresses)
     futures = [
-        pool.submit(ask_in_threads, ports, path, address, range(n * share, (n + 1) * share), times)
+        pool.submit(send_in_threads, ports, path, address, range(n * share, (n + 1) * share), count)
         for n in range(PROCESSES)
     ]
     return [sum(column) for column in zip(*(future.result() for future in futures), strict=True)]
 
 
-def over_admission(project, environment: dict[str, str], folder: Path) -> list[str]:
-    """Return rows: who admitted how many of the limit, on one gunicorn and on three."""
+def over_admission(project: BakedProject, environment: dict[str, str], folder: Path) -> list[str]:
+    """Return a row of admitted requests for each limit and throttle, on 1 and 3 gunicorns."""
     rows = []
     for masters in (1, 3):
         with ExitStack() as stack:
@@ -101,8 +97,8 @@ def over_admission(project, environment: dict[str, str], folder: Path) -> list[s
     return rows
 
 
-def plot(figures: dict, path: Path) -> None:
-    """Draw the cost of a check by rate."""
+def plot(figures: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
+    """Plot the cost of a check by rate."""
     figure, axes = pyplot().subplots(figsize=(7, 3.5))
     names = list(next(iter(figures.values())))
     for position, name in enumerate(names):
@@ -113,7 +109,7 @@ def plot(figures: dict, path: Path) -> None:
             label=name,
         )
     axes.set_xticks(range(len(figures)), list(figures))
-    axes.set_ylabel("µs for a check")
+    axes.set_ylabel("µs per check")
     axes.set_title("A client that has used half of its limit")
     axes.legend()
     figure.tight_layout()
@@ -141,7 +137,7 @@ def main() -> None:
 
     stock = {rate: row["stock"]["µs"] for rate, row in figures.items()}
     lines = [
-        "One check by a client that has used half of its limit; Redis on the same core; median of"
+        "One check for a client that has used half of its limit; Redis on the same core; median of"
         " interleaved rounds:",
         "",
         "| rate | | µs | of stock | round trips | bytes | memory |",
@@ -156,9 +152,10 @@ def main() -> None:
     ours = [row["this"]["µs"] for row in figures.values()]
     lines += [
         "",
-        f"The highest of this template's costs is {max(ours) / min(ours):.2f} times the lowest.",
+        f"The highest cost of this template's throttle is {max(ours) / min(ours):.2f} times the"
+        " lowest.",
         "",
-        f"Three times the limit, over {CONNECTIONS} connections, {RUNS} runs:",
+        f"Three times the limit of requests over {CONNECTIONS} connections, {RUNS} runs:",
         "",
         "| gunicorns x workers x threads | limit | | least admitted | median | most |"
         " runs over | runs with denials |",
@@ -170,4 +167,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,8 +1,7 @@
-"""Finish a service: prune what an answer switched off, restore execute bits, say what comes next.
+"""Finish a service: prune disabled parts, restore execute bits and print the next command.
 
-It runs whenever a service is generated, under cruft at each create, update and diff: it needs no
-network, and running it twice does what running it once does. pre_gen_project.py has made sure that
-nothing it prunes was there before.
+Runs at each generation and, under cruft, at each create, update and diff. It needs no network and
+is idempotent. pre_gen_project.py has checked that nothing it prunes existed before.
 """
 
 import json
@@ -10,12 +9,12 @@ import shutil
 import stat
 from pathlib import Path
 
-# A template that arrives as a zip has lost its execute bits.
+# A template downloaded as a zip archive has no execute bits.
 EXECUTABLES = ["manage.py"]
 
 
 def prune(folder, paths):
-    """Remove the folders and files at the paths, where they exist."""
+    """Remove folders and files; ignore missing ones."""
     for path in paths:
         if (folder / path).is_dir():
             shutil.rmtree(folder / path)
@@ -24,22 +23,22 @@ def prune(folder, paths):
 
 
 def make_executable(folder, paths):
-    """Let whoever may read the files run them too."""
+    """Set the execute bit wherever the read bit is set."""
     for path in paths:
         mode = stat.S_IMODE((folder / path).stat().st_mode)
         (folder / path).chmod(mode | (mode & 0o444) >> 2)
 
 
-def read_answers():
-    """Return the answers: a JSON text, in which nothing can end the string it stands in."""
+def read_values():
+    """Return the values of all prompts. JSON cannot terminate this raw string."""
     return json.loads(r"""{{ cookiecutter | tojson }}""")
 
 
 if __name__ == "__main__":
-    answers = read_answers()
-    if answers["example_app"] == "no":
-        prune(Path.cwd(), answers["__example_app_paths"])
+    values = read_values()
+    if values["example_app"] == "no":
+        prune(Path.cwd(), values["__example_app_paths"])
     make_executable(Path.cwd(), EXECUTABLES)
-    # cruft sets no _output_dir, and what it prints must stay a diff.
-    if "_output_dir" in answers:
-        print(f"{answers['project_slug']} is ready. Next: cd {answers['project_slug']} && make run")
+    # cruft does not set _output_dir. It pipes this output into its diff, so print nothing there.
+    if "_output_dir" in values:
+        print(f"{values['project_slug']} is ready. Next: cd {values['project_slug']} && make run")

@@ -1,9 +1,9 @@
-"""Refuse answers that would give a service that cannot run, in one sentence.
+"""Reject values that would generate a service that cannot run, with a one-line error.
 
-Cookiecutter renders this file as a template, so the openings of its tags may stand nowhere but in
-`read_answers`. It makes the service's folder before it runs this hook and removes it when the hook
-fails. A slug that is no plain folder name was exchanged for a harmless one in cookiecutter.json,
-where `__project_slug_answer` keeps what was typed.
+Cookiecutter renders this file as a template, so only `read_values` can contain opening tags.
+Cookiecutter creates the service's folder before this hook runs and removes it when the hook fails.
+cookiecutter.json replaces a slug that is not a plain folder name with a harmless one, and stores
+the typed value in `__project_slug_value`.
 """
 
 import json
@@ -11,6 +11,7 @@ import keyword
 import re
 import sys
 import unicodedata
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -26,11 +27,11 @@ IMAGE_LENGTH = 255
 
 LICENSES = ["MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary"]
 
-# cruft renders stored answers as templates: one that opens a tag would be executed at an update.
+# cruft renders stored values as templates: an opening tag would be executed at an update.
 TEMPLATE_TAGS = ["{" + second for second in "%#{"]
 TEXT_DIRECTION = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
-# The service runs on any of these Pythons, whichever one generates it.
+# The service runs on all supported versions of Python, not only on the one that generates it.
 STANDARD_LIBRARY_OF_OTHER_VERSIONS = """
     aifc annotationlib asynchat asyncore audioop cgi cgitb chunk compression crypt distutils imghdr
     imp lib2to3 mailcap msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib uu
@@ -69,53 +70,53 @@ RESERVED_SLUGS = {
         "test",
     },
     "a package that the service depends on": set(DEPENDENCIES),
-    "a name that the service uses itself": set(NAMES_IN_THE_SERVICE),
-    "a word that YAML does not read as text": set("true false yes no on off y n null".split()),
+    "a name that the service itself uses": set(NAMES_IN_THE_SERVICE),
+    "a word that YAML does not parse as a string": set("true false yes no on off y n null".split()),
 }
 
 
-def refuse_project_slug(answer):
-    """Return why the answer cannot name a Python package and Kubernetes objects, or None."""
-    if len(answer) > SLUG_LENGTH or not SLUG.fullmatch(answer):
+def check_project_slug(value):
+    """Return the rule that a slug violates, or None if it can name a package and its pods."""
+    if len(value) > SLUG_LENGTH or not SLUG.fullmatch(value):
         return (
             "it must be lower-case ASCII letters and digits, in words joined by single "
             f"underscores, start with a letter and have at most {SLUG_LENGTH} characters"
         )
     for kind, names in RESERVED_SLUGS.items():
-        if answer in names:
+        if value in names:
             return f"it must not be {kind}"
     return None
 
 
-def refuse_image_repository(answer):
-    """Return why the answer is no image reference without tag or digest, or None."""
-    if len(answer) > IMAGE_LENGTH or not IMAGE_REPOSITORY.fullmatch(answer):
+def check_image_repository(value):
+    """Return the rule that an image repository violates, or None."""
+    if len(value) > IMAGE_LENGTH or not IMAGE_REPOSITORY.fullmatch(value):
         return (
-            "it must be an image's name without tag, digest or scheme, such as "
-            "registry.example.com:5000/team/app, in lower case, of at most "
+            "it must be an image name without tag, digest or scheme, such as "
+            "registry.example.com:5000/team/app, in lower case, with at most "
             f"{IMAGE_LENGTH} characters"
         )
     return None
 
 
-def refuse_text(answer, length):
-    """Return why the answer is not one line of ordinary text, or None."""
-    if not answer.strip():
+def check_text(value, length):
+    """Return the rule that a line of free text violates, or None."""
+    if not value.strip():
         return "it must not be blank"
-    if len(answer) > length:
-        return f"it must have at most {length} characters, not {len(answer)}"
-    if not all(is_ordinary(character) for character in answer):
+    if len(value) > length:
+        return f"it must have at most {length} characters, not {len(value)}"
+    if not all(is_printable(character) for character in value):
         return "it must be one line without control, text-direction or other unprintable characters"
-    if answer != answer.strip():
-        return "it must not begin or end with white space"
-    if any(tag in answer for tag in TEMPLATE_TAGS):
+    if value != value.strip():
+        return "it must not start or end with white space"
+    if any(tag in value for tag in TEMPLATE_TAGS):
         tags = ", ".join(TEMPLATE_TAGS)
-        return f"it must not contain {tags}, which open a tag of the template language"
+        return f"it must not contain {tags}, which open tags of the template language"
     return None
 
 
-def is_ordinary(character):
-    """Tell whether a character may stand in TOML, JSON and YAML as it is, and shows what it is."""
+def is_printable(character):
+    """Return whether a character is visible and needs no escape in TOML, JSON and YAML."""
     return (
         unicodedata.category(character) not in {"Cc", "Cs", "Zl", "Zp"}
         and unicodedata.bidirectional(character) not in TEXT_DIRECTION
@@ -123,52 +124,58 @@ def is_ordinary(character):
     )
 
 
-def refuse_other(answer, choices):
-    """Return why the answer is none of the choices, or None."""
-    if answer not in choices:
+def check_choice(value, choices):
+    """Return the rule that a choice violates, or None."""
+    if value not in choices:
         return f"it must be {', '.join(choices[:-1])} or {choices[-1]}"
     return None
 
 
-RULES = {
-    "project_name": partial(refuse_text, length=100),
-    "project_slug": refuse_project_slug,
-    "description": partial(refuse_text, length=500),
-    "author": partial(refuse_text, length=500),
-    "image_repository": refuse_image_repository,
-    "example_app": partial(refuse_other, choices=["yes", "no"]),
-    "license": partial(refuse_other, choices=LICENSES),
+CHECKS: dict[str, Callable[[str], str | None]] = {
+    "project_name": partial(check_text, length=100),
+    "project_slug": check_project_slug,
+    "description": partial(check_text, length=500),
+    "author": partial(check_text, length=500),
+    "image_repository": check_image_repository,
+    "example_app": partial(check_choice, choices=["yes", "no"]),
+    "license": partial(check_choice, choices=LICENSES),
 }
 
 
-def first_refusal(answers):
-    """Return a sentence on the first answer that breaks its rule, or None."""
-    for name, refuse in RULES.items():
-        rule = refuse(answers[name])
+def invalid_value_error(values):
+    """Return the error message for the first value that violates its rule, or None."""
+    for name, check in CHECKS.items():
+        rule = check(values[name])
         if rule:
-            return f"{name} {shown(answers[name])} is refused: {rule}."
+            return (
+                f"{name} {quote(values[name])} is invalid: {rule}. "
+                "Choose another value and run the command again."
+            )
     return None
 
 
-def shown(answer):
-    """Return the answer as it may be printed: quoted, on one line, in ASCII, not too long."""
-    return ascii(answer if len(answer) <= 60 else answer[:60] + "...")
+def quote(value):
+    """Return a value for an error message: quoted, on one line, in ASCII, shortened."""
+    return ascii(value if len(value) <= 60 else value[:60] + "...")
 
 
-def removal_refusal(answers, folder):
-    """Return a sentence when leaving the example app out would remove what was there, or None."""
-    for path in answers["__example_app_paths"]:
-        if answers["example_app"] == "no" and (folder / path).exists():
-            return f"example_app 'no' is refused: {path} exists already and would be removed."
+def removal_error(values, folder):
+    """Return the error message if omitting the example app would delete code, or None."""
+    for path in values["__example_app_paths"]:
+        if values["example_app"] == "no" and (folder / path).exists():
+            return (
+                f"example_app 'no' is rejected: {path} exists and would be removed. "
+                "Remove it first, or use 'yes'."
+            )
     return None
 
 
-def read_answers():
-    """Return the answers: a JSON text, in which nothing can end the string it stands in."""
-    answers = json.loads(r"""{{ cookiecutter | tojson }}""")
-    return answers | {"project_slug": answers["__project_slug_answer"]}
+def read_values():
+    """Return the values of all prompts. JSON cannot terminate this raw string."""
+    values = json.loads(r"""{{ cookiecutter | tojson }}""")
+    return values | {"project_slug": values["__project_slug_value"]}
 
 
 if __name__ == "__main__":
-    answers = read_answers()
-    sys.exit(first_refusal(answers) or removal_refusal(answers, Path.cwd()))
+    values = read_values()
+    sys.exit(invalid_value_error(values) or removal_error(values, Path.cwd()))

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 import time
 
 from .running import Response, Service, wait_for
@@ -78,4 +77,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

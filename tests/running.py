@@ -97,7 +97,7 @@ class Service:
 
     def __enter__(self) -> "Service":
         try:
-            wait_for(self.is_ready, f"{self.process.args} to be ready", 120)
+            wait_for(self.is_ready, f"{self.process.args!r} to be ready", 120)
         except BaseException:
             self.stop(signal.SIGKILL)
             print(self.log.read_text())
@@ -132,6 +132,10 @@ class Service:
         """Return the JSON lines of the log."""
         lines = self.log.read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def workers(self) -> list[int]:
+        """Return the process IDs of gunicorn's workers."""
+        return descendants(self.process.pid)
 
     def stop(self, number: int = signal.SIGINT, seconds: float = 60) -> int:
         """Signal the process group, like Ctrl-C in a terminal; return the exit status."""

@@ -121,7 +121,8 @@ def bake(**values: str) -> BakedProject:
 
 @cache
 def _bake(values: tuple[tuple[str, str], ...]) -> BakedProject:
-    return generate(template(), Path(tempfile.mkdtemp(dir=scratch())), **dict(values))
+    folder = Path(tempfile.mkdtemp(dir=scratch()))
+    return generate(template(), folder, overwrite=False, **dict(values))
 
 
 def generate(

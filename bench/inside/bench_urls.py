@@ -1,4 +1,4 @@
-"""Views that answer at once, under Django REST framework's own throttle and the service's."""
+"""Trivial views, limited by Django REST framework's throttle or by the service's."""
 
 from django.core.cache import caches
 from django.urls import path
@@ -10,13 +10,13 @@ from service_runtime.throttling import throttles
 
 
 class Stock(StockThrottle):
-    """Django REST framework's own, on Django's own cache backend."""
+    """Django REST framework's throttle on Django's Redis cache."""
 
     cache = ConnectionProxy(caches, "stock")
 
 
 def view(throttle, limit):
-    """Return a view that the throttle limits."""
+    """Return a view limited by a throttle."""
 
     class View(APIView):
         authentication_classes = permission_classes = []

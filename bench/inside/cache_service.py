@@ -1,4 +1,4 @@
-"""The service's settings and URLs with what bench/cache.py compares."""
+"""The service's settings with the URLs and caches that bench/cache.py compares."""
 
 import importlib
 import os

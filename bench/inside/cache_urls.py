@@ -1,4 +1,4 @@
-"""The list of blogs in every way that bench/cache.py compares, and an empty view."""
+"""The variants of the list of blogs that bench/cache.py compares, and an empty view."""
 
 import importlib
 import os
@@ -18,10 +18,10 @@ plain_list = views.BlogApiView.list.__wrapped__
 
 
 class Empty(APIView):
-    """What Django REST framework costs: the service's middleware and authentication, and {}."""
+    """The overhead of the framework, the service's middleware and authentication: returns {}."""
 
     def get_queryset(self):
-        """Tell the permission class what it guards."""
+        """Return the queryset for the permission class."""
         return models.Blog.objects.all()
 
     def get(self, request):
@@ -36,7 +36,7 @@ class Uncached(views.BlogApiView):
 
 
 class StockThrottle(SimpleRateThrottle):
-    """Django REST framework's own, on Django's own cache backend."""
+    """Django REST framework's throttle on Django's Redis cache."""
 
     cache = ConnectionProxy(caches, "stock")
     rate = "1000/hour"
@@ -49,7 +49,7 @@ class StockThrottle(SimpleRateThrottle):
 
 
 class Seed(Uncached):
-    """A list whose queryset cacheops keeps, under Django REST framework's throttle."""
+    """The list with a queryset cached by cacheops, under Django REST framework's throttle."""
 
     throttle_classes = [StockThrottle]
 
@@ -58,7 +58,7 @@ class Seed(Uncached):
 
 
 class CachedAs(Uncached):
-    """A list whose serialized payload cacheops' own cached_as keeps."""
+    """The list with a serialized payload cached by cacheops' cached_as."""
 
     def list(self, request, *args, **kwargs):
         @cached_as(models.Blog, models.Author, extra=request.build_absolute_uri())

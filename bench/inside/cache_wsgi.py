@@ -1,4 +1,4 @@
-"""The service, and what answers without it."""
+"""The service's WSGI application, and a bare one next to it."""
 
 import importlib
 import os
@@ -7,7 +7,7 @@ service = importlib.import_module(f"{os.environ['BENCH_PACKAGE']}.wsgi").applica
 
 
 def application(environ, start_response):
-    """Answer /bare/ before Django is asked."""
+    """Respond to /bare/ without Django."""
     if environ["PATH_INFO"] == "/bare/":
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
         return [b"hello"]

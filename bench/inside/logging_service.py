@@ -1,4 +1,4 @@
-"""What bench/logging.py runs inside a generated service: the cost of a record, as a table."""
+"""Measure the cost of a record and print a table; bench/logging.py runs it inside a service."""
 
 import logging
 import os
@@ -9,7 +9,7 @@ import django
 
 django.setup()
 
-# ruff: noqa: E402 - the settings are there now
+# ruff: noqa: E402 - these imports need configured settings
 import structlog
 from pythonjsonlogger.json import JsonFormatter
 from service_runtime.logging import formatter, handler
@@ -20,26 +20,26 @@ TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s %(ev)s %(data)s"
 FIELDS = ["timestamp", "levelname", "name", "message"]
 
 
-def logger_of(name, made, handler_of=None):
-    """Return a logger of its own with a handler that writes to nowhere."""
+def logging_call(name, formatter, create_handler=None):
+    """Return a call of a separate logger whose handler writes to the null device."""
     logger = logging.getLogger(f"bench.{name}")
     logger.propagate = False
-    one = handler_of() if handler_of else logging.FileHandler(os.devnull)
-    one.setFormatter(made)
-    logger.addHandler(one)
+    target = create_handler() if create_handler else logging.FileHandler(os.devnull)
+    target.setFormatter(formatter)
+    logger.addHandler(target)
     logger.setLevel(logging.INFO)
     return lambda: logger.info("order %s", 17, extra=EXTRA)
 
 
 def line_handler():
-    """Return the service's handler, writing to nowhere."""
-    made = handler.LineHandler("stdout")
-    made._descriptor = os.open(os.devnull, os.O_WRONLY)
-    return made
+    """Return the service's handler, writing to the null device."""
+    target = handler.LineHandler("stdout")
+    target._descriptor = os.open(os.devnull, os.O_WRONLY)
+    return target
 
 
 def structured():
-    """Return a call of structlog through the standard library."""
+    """Return a call of a structlog logger on top of the standard library."""
     structlog.configure(
         processors=[
             structlog.stdlib.add_logger_name,
@@ -52,26 +52,26 @@ def structured():
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    made = structlog.stdlib.ProcessorFormatter(processor=structlog.processors.JSONRenderer())
-    logger_of("structlog", made)
+    renderer = structlog.stdlib.ProcessorFormatter(processor=structlog.processors.JSONRenderer())
+    logging_call("structlog", renderer)
     logger = structlog.get_logger("bench.structlog")
     return lambda: logger.info("order 17", **EXTRA)
 
 
 def main():
     calls = {
-        "stdlib, text": logger_of("text", logging.Formatter(TEXT)),
-        "python-json-logger's JsonFormatter": logger_of("json", JsonFormatter(FIELDS)),
+        "stdlib, text": logging_call("text", logging.Formatter(TEXT)),
+        "python-json-logger's JsonFormatter": logging_call("json", JsonFormatter(FIELDS)),
         "structlog through stdlib": structured(),
-        "this formatter": logger_of("formatter", formatter.JsonFormatter("acme", "1")),
-        "this formatter and handler": logger_of(
+        "this formatter": logging_call("formatter", formatter.JsonFormatter("acme", "1")),
+        "this formatter and handler": logging_call(
             "this", formatter.JsonFormatter("acme", "1"), line_handler
         ),
     }
     times = {name: [] for name in calls}
     for number in range(ROUNDS + 1):
         for name, call in calls.items():
-            # As each finds them: the service's handler switches them off for the process.
+            # The service's handler disables these for the process; other handlers do not.
             ours = name == "this formatter and handler"
             logging.logProcesses = logging.logMultiprocessing = logging.logThreads = not ours
             started = time.perf_counter()
@@ -79,9 +79,9 @@ def main():
                 call()
             if number:
                 times[name].append((time.perf_counter() - started) / RECORDS * 1e6)
-    medians = {name: statistics.median(found) for name, found in times.items()}
+    medians = {name: statistics.median(rounds) for name, rounds in times.items()}
     text = medians["stdlib, text"]
-    print("A record with an event of three fields, written to nowhere:\n")
+    print("A record with an event of three fields, written to the null device:\n")
     print("| | µs | of text |\n|---|---|---|")
     for name, spent in medians.items():
         print(f"| {name} | {spent:.1f} | {spent / text:.2f} |")

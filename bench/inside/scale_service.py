@@ -1,4 +1,4 @@
-"""What bench/scale.py runs inside a generated service; it prints a table."""
+"""Measure invalidation and print a table; bench/scale.py runs it inside a service."""
 
 import importlib
 import os
@@ -10,7 +10,7 @@ import django
 
 django.setup()
 
-# ruff: noqa: E402 - models can be imported now
+# ruff: noqa: E402 - these imports need configured settings
 import redis
 from cacheops import invalidate_all, invalidate_model
 from django.conf import settings
@@ -24,10 +24,10 @@ server = redis.Redis.from_url(settings.REDIS_URL)
 
 
 class Latency:
-    """How long Redis takes to answer somebody else meanwhile."""
+    """Measure the response times of Redis for another client during a `with` block."""
 
     def __enter__(self):
-        self._over = threading.Event()
+        self._stopping = threading.Event()
         self.times = []
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -36,19 +36,19 @@ class Latency:
 
     def __exit__(self, *error):
         self.spent = time.perf_counter() - self.started
-        self._over.set()
+        self._stopping.set()
         self._thread.join()
 
     def _run(self):
         client = redis.Redis.from_url(settings.REDIS_URL)
-        while not self._over.wait(0.002):
+        while not self._stopping.wait(0.002):
             started = time.perf_counter()
             client.ping()
             self.times.append(time.perf_counter() - started)
 
 
 def measure(name, action):
-    """Print how long an action took, and how long others waited for Redis."""
+    """Print the duration of an action, and Redis' response times for another client."""
     with Latency() as latency:
         action()
     waits = sorted(latency.times) or [0.0]
@@ -59,12 +59,12 @@ def measure(name, action):
 
 
 def fill():
-    """Keep a million results that nothing here depends on, as other views' would be."""
+    """Store a million results of other views, which no action here invalidates."""
     prefix = keys.cacheops_prefix()
     for start in range(0, ENTRIES, 10_000):
         with server.pipeline(transaction=False) as pipeline:
             for number in range(start, start + 10_000):
-                pipeline.set(prefix + f"answer:{number:032x}", b"0" * 40 + b":" + BODY, ex=3600)
+                pipeline.set(prefix + f"result:{number:032x}", b"0" * 40 + b":" + BODY, ex=3600)
             pipeline.execute()
 
 
@@ -82,16 +82,16 @@ def main():
         f"With {ENTRIES:,} results of {len(BODY)} bytes in Redis ({memory / ENTRIES:.0f} bytes"
         f" each, {memory / 2**20:.0f} MiB); times in ms:\n"
     )
-    print("| | it took | others waited, median | at most |\n|---|---|---|---|")
+    print("| | duration | response time for another client, median | maximum |\n|---|---|---|---|")
 
-    def keep():
+    def store_results():
         for number in range(RESULTS):
-            store.get_or_compute(f"answer:of-blogs-{number}", blogs, lambda: BODY)
+            store.get_or_compute(f"result:of-blogs-{number}", blogs, lambda: BODY)
 
-    measure(f"keeping {RESULTS:,} results of blogs, one by one", keep)
+    measure(f"storing {RESULTS:,} results of blogs, one by one", store_results)
     measure(f"a save that invalidates {RESULTS:,} results", blog.save)
-    assert store.get_or_compute("answer:of-blogs-7", blogs, lambda: BODY).outcome == "miss"
-    measure("the same save when nothing is cached of it", blog.save)
+    assert store.get_or_compute("result:of-blogs-7", blogs, lambda: BODY).outcome == "miss"
+    measure("the same save without cached results", blog.save)
     measure(
         f"a bulk_create of {BLOGS:,}",
         lambda: models.Blog.objects.bulk_create(

@@ -1,7 +1,7 @@
-"""What bench/throttle.py runs inside a generated service: settings, views, and the cost of a check.
+"""Measure the cost of a throttle's check; bench/throttle.py runs it inside a service.
 
-As settings it is the service's own with views that are throttled by Django REST framework's own
-class, by `limits` and by the service's. As a program it prints its measurements as JSON.
+As a settings module, it extends the service's settings with throttled views. As a program, it
+measures Django REST framework's throttle, `limits` and the service's throttle, and prints JSON.
 """
 
 import importlib
@@ -36,7 +36,7 @@ ROUNDS, CLIENTS = 15, 100
 
 
 class Relay:
-    """Forwards one connection at a time to Redis, and counts round trips and bytes."""
+    """Forward connections to Redis, and count round trips and bytes."""
 
     def __init__(self, url):
         import socket
@@ -59,13 +59,13 @@ class Relay:
 
     def _pump(self, source, sink, trips):
         while data := source.recv(1 << 20):
-            self.trips += trips  # a client that waits for each answer sends once for each
+            self.trips += trips  # the client waits for each reply before it sends again
             self.bytes += len(data)
             sink.sendall(data)
 
 
 def subjects(url):
-    """Return for each subject a function that makes a check for a rate, prepared as half used."""
+    """Return functions that prepare a check of a half-used limit, key patterns, and a client."""
     import limits as limits_library
     import redis
     from django.core.cache.backends.redis import RedisCache
@@ -90,7 +90,7 @@ def subjects(url):
 
         return View()
 
-    def request_of(client):
+    def request_from(client):
         return Request(APIRequestFactory().get("/", REMOTE_ADDR=client))
 
     @cache
@@ -102,7 +102,7 @@ def subjects(url):
         return view_for(Throttle)
 
     def stock(limit, period, client):
-        view, request = stock_view(limit, period), request_of(client)
+        view, request = stock_view(limit, period), request_from(client)
         (throttle,) = view.throttle_classes
         stock_cache.set(f"throttle_scope_{client}", [time.time()] * (limit // 2), period)
         return lambda: throttle().allow_request(request, view)
@@ -115,7 +115,7 @@ def subjects(url):
         return view_for(Throttle)
 
     def ours(limit, period, client):
-        view, request = our_view(limit, period), request_of(client)
+        view, request = our_view(limit, period), request_from(client)
         (throttle,) = view.throttle_classes
         key = decisions.key_of("scope", f"ip:{client}", period)
         ours_limiter.take([limiter_module.Limit(key, limit, period)], limit // 2)
@@ -152,7 +152,7 @@ def measure(url):
                 started = time.perf_counter()
                 for check in checks:
                     check()
-                if round_number:  # the first only warms up
+                if round_number:  # the first round is a warm-up
                     spent = (time.perf_counter() - started) / CLIENTS * 1e6
                     figures[rate][name]["µs"].append(spent)
                 client.flushdb()

@@ -1,12 +1,13 @@
-"""Any answer gives a service whose files parse, or is refused in one sentence, leaving nothing."""
+"""Any value gives a service whose files parse, or a one-line error; then no files remain."""
 
-import importlib.util
 import json
 import re
 import subprocess
 import sys
 import tomllib
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -23,32 +24,33 @@ PROMPTS = [
     "example_app",
     "license",
 ]
-SLUG_FORM = (
+SLUG_RULE = (
     "it must be lower-case ASCII letters and digits, in words joined by single underscores, "
     "start with a letter and have at most 40 characters."
 )
-IMAGE_FORM = (
-    "it must be an image's name without tag, digest or scheme, such as "
-    "registry.example.com:5000/team/app, in lower case, of at most 255 characters."
+IMAGE_RULE = (
+    "it must be an image name without tag, digest or scheme, such as "
+    "registry.example.com:5000/team/app, in lower case, with at most 255 characters."
 )
-NOT_ORDINARY = (
+PRINTABLE_RULE = (
     "it must be one line without control, text-direction or other unprintable characters."
 )
-NO_TAGS = "it must not contain {%, {#, {{, which open a tag of the template language."
+NEXT_STEP = "Choose another value and run the command again."
+TAGS_RULE = "it must not contain {%, {#, {{, which open tags of the template language."
 
-REFUSED_ON_THE_COMMAND_LINE = [
-    ("project_slug", "", SLUG_FORM),
-    ("project_slug", "..", SLUG_FORM),
-    ("project_slug", "new/deep/folder", SLUG_FORM),
-    ("project_slug", "../outside", SLUG_FORM),
-    ("project_slug", "a" * 300, SLUG_FORM),
-    ("project_slug", "blog", "it must not be a name that the service uses itself."),
+REJECTED_ON_THE_COMMAND_LINE = [
+    ("project_slug", "", SLUG_RULE),
+    ("project_slug", "..", SLUG_RULE),
+    ("project_slug", "new/deep/folder", SLUG_RULE),
+    ("project_slug", "../outside", SLUG_RULE),
+    ("project_slug", "a" * 300, SLUG_RULE),
+    ("project_slug", "blog", "it must not be a name that the service itself uses."),
     ("project_name", "", "it must not be blank."),
     ("description", "a" * 501, "it must have at most 500 characters, not 501."),
-    ("description", "two\nlines", NOT_ORDINARY),
-    ("author", "\u202eevil", NOT_ORDINARY),
-    ("author", "{{ '{{' }}", NO_TAGS),
-    ("image_repository", "ghcr.io/example/app:1.0", IMAGE_FORM),
+    ("description", "two\nlines", PRINTABLE_RULE),
+    ("author", "\u202eevil", PRINTABLE_RULE),
+    ("author", "{{ '{{' }}", TAGS_RULE),
+    ("image_repository", "ghcr.io/example/app:1.0", IMAGE_RULE),
     ("example_app", "maybe", "it must be yes or no."),
     ("license", "WTFPL", "it must be MIT, Apache-2.0, BSD-3-Clause or Proprietary."),
 ]
@@ -64,16 +66,18 @@ HOSTILE_TEXTS = {
 }
 
 
-def load_hook(name: str):
-    """Import a hook from the working tree, whose functions need no answers."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "hooks" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def load_hook(name: str) -> ModuleType:
+    """Import a hook from the working tree, without running it."""
+    loader = SourceFileLoader(name, str(ROOT / "hooks" / f"{name}.py"))
+    module = ModuleType(name)
+    loader.exec_module(module)
     return module
 
 
-def run_cli(output_dir: Path, *arguments: str, typed: list[str] | None = None):
-    """Run cookiecutter as people do, on the command line or answering its prompts."""
+def run_cli(
+    output_dir: Path, *arguments: str, typed: list[str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the cookiecutter command with arguments, or with values typed at its prompts."""
     return subprocess.run(
         [sys.executable, "-X", "utf8", "-m", "cookiecutter", template(), *arguments],
         cwd=output_dir,
@@ -87,7 +91,7 @@ def run_cli(output_dir: Path, *arguments: str, typed: list[str] | None = None):
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Return all that is in a folder: the bytes of its files, nothing for its folders."""
+    """Return the bytes of each file in a folder by path, and b"" for each folder."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
         for path in folder.rglob("*")
@@ -95,7 +99,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def typed_texts(project: BakedProject) -> tuple[str, str, str]:
-    """Return name, description and author as the generated service reads them."""
+    """Return the name, description and author in the generated pyproject.toml."""
     document = tomllib.loads(project.read("pyproject.toml"))
     return (
         document["tool"]["service"]["title"],
@@ -104,31 +108,31 @@ def typed_texts(project: BakedProject) -> tuple[str, str, str]:
     )
 
 
-@pytest.mark.parametrize(("name", "answer", "rule"), REFUSED_ON_THE_COMMAND_LINE)
-def test_refused_answer_gives_one_sentence_and_leaves_nothing(tmp_path, name, answer, rule):
+@pytest.mark.parametrize(("name", "value", "rule"), REJECTED_ON_THE_COMMAND_LINE)
+def test_rejected_value_gives_a_one_line_error_and_leaves_no_files(tmp_path, name, value, rule):
     output_dir = tmp_path / "outer" / "inner"
     output_dir.mkdir(parents=True)
-    result = run_cli(output_dir, "--no-input", f"{name}={answer}")
+    result = run_cli(output_dir, "--no-input", f"{name}={value}")
     first_line = result.stdout.splitlines()[0]
-    assert re.fullmatch(rf"{name} '.*' is refused: {re.escape(rule)}", first_line)
+    assert re.fullmatch(rf"{name} '.*' is invalid: {re.escape(rule)} {NEXT_STEP}", first_line)
     assert result.returncode == 1
     assert sorted(tree(tmp_path)) == ["outer", "outer/inner"]
 
 
 @pytest.mark.parametrize("slug", ["", "..", "django", "taken/deeper"])
-def test_refused_answer_leaves_an_existing_folder_as_it_was(tmp_path, slug):
+def test_rejected_value_leaves_an_existing_folder_unchanged(tmp_path, slug):
     output_dir = tmp_path / "work"
     for name in ["django", "taken/deeper", "other"]:
         (output_dir / name).mkdir(parents=True)
         (output_dir / name / "mine.txt").write_text("mine")
     before = tree(tmp_path)
     result = run_cli(output_dir, "--no-input", "--overwrite-if-exists", f"project_slug={slug}")
-    assert result.stdout.startswith(f"project_slug '{slug}' is refused: ")
+    assert result.stdout.startswith(f"project_slug '{slug}' is invalid: ")
     assert result.returncode == 1
     assert tree(tmp_path) == before
 
 
-def test_existing_folder_is_left_as_it_was(tmp_path):
+def test_existing_folder_is_left_unchanged(tmp_path):
     (tmp_path / "acme_blog").mkdir()
     (tmp_path / "acme_blog" / "mine.txt").write_text("mine")
     result = run_cli(tmp_path, "--no-input")
@@ -137,7 +141,7 @@ def test_existing_folder_is_left_as_it_was(tmp_path):
     assert tree(tmp_path) == {"acme_blog": b"", "acme_blog/mine.txt": b"mine"}
 
 
-def test_overwriting_keeps_files_that_the_template_does_not_have(tmp_path):
+def test_overwriting_preserves_files_that_the_template_does_not_have(tmp_path):
     project = bake().copy(tmp_path)
     own_files = [
         Path("mine.txt"),
@@ -152,19 +156,20 @@ def test_overwriting_keeps_files_that_the_template_does_not_have(tmp_path):
     assert [project.read(name) for name in own_files] == ["mine"] * len(own_files)
 
 
-def test_overwriting_refuses_to_remove_an_existing_example_app(tmp_path):
+def test_overwriting_does_not_remove_an_existing_example_app(tmp_path):
     project = bake().copy(tmp_path)
     before = tree(tmp_path)
     result = run_cli(tmp_path, "--no-input", "--overwrite-if-exists", "example_app=no")
     assert result.stdout.splitlines()[0] == (
-        f"example_app 'no' is refused: {project.slug}/blog exists already and would be removed."
+        f"example_app 'no' is rejected: {project.slug}/blog exists and would be removed. "
+        "Remove it first, or use 'yes'."
     )
     assert result.returncode == 1
     assert tree(tmp_path) == before
 
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS.values(), ids=HOSTILE_TEXTS)
-def test_typed_text_arrives_as_it_was_typed(tmp_path, text):
+def test_typed_text_is_preserved(tmp_path, text):
     name = text[:100].strip()
     result = run_cli(tmp_path, typed=[name, "acme_blog", text, text, "", "", ""])
     assert result.returncode == 0, result.stderr
@@ -184,7 +189,7 @@ def test_no_python_source_depends_on_free_text(tmp_path):
 
 
 @pytest.mark.parametrize("prompt", ["project_name", "project_slug", "description", "author"])
-def test_typed_template_language_is_refused_and_not_executed(tmp_path, prompt):
+def test_typed_template_language_is_rejected_and_not_executed(tmp_path, prompt):
     code = "{{ lipsum.__globals__['os'].system('touch canary') }}"
     typed = dict.fromkeys(PROMPTS, "") | {"project_slug": "acme_blog", prompt: code}
     result = run_cli(tmp_path, typed=list(typed.values()))
@@ -195,7 +200,7 @@ def test_typed_template_language_is_refused_and_not_executed(tmp_path, prompt):
 
 
 def test_command_line_is_rendered_by_cookiecutter_itself(tmp_path):
-    """The canary of the test above does sing where cookiecutter executes what it was given."""
+    """Show that the canary of the test above works: here cookiecutter executes the code."""
     code = "A{{ lipsum.__globals__['os'].system('touch canary') }}"
     run_cli(tmp_path, "--no-input", f"description={code}")
     assert (tmp_path / "canary").exists()
@@ -215,28 +220,28 @@ def test_default_slug_is_valid(project_name, slug):
     default = json.loads((template() / "cookiecutter.json").read_text())["project_slug"]
     rendered = StrictEnvironment().from_string(default)
     assert rendered.render(cookiecutter={"project_name": project_name}) == slug
-    assert load_hook("pre_gen_project").refuse_project_slug(slug) is None
+    assert load_hook("pre_gen_project").check_project_slug(slug) is None
 
 
 @pytest.mark.parametrize("slug", ["a", "a1", "acme_blog", "a_1_b", "django_app", "z" * 40])
 def test_slug_is_accepted(slug):
-    assert load_hook("pre_gen_project").refuse_project_slug(slug) is None
+    assert load_hook("pre_gen_project").check_project_slug(slug) is None
 
 
 RESERVED_SLUGS = {
     "a Python keyword": "class match type",
     "a module of Python's standard library": "test unittest imp distutils annotationlib",
     "a package that the service depends on": "django rest_framework redis pytest opentelemetry",
-    "a name that the service uses itself": "blog users service_runtime tests helm manage settings",
-    "a word that YAML does not read as text": "null on y",
+    "a name that the service itself uses": "blog users service_runtime tests helm manage settings",
+    "a word that YAML does not parse as a string": "null on y",
 }
 
 
 @pytest.mark.parametrize(("kind", "slugs"), RESERVED_SLUGS.items())
-def test_reserved_slug_is_refused(kind, slugs):
+def test_reserved_slug_is_rejected(kind, slugs):
     hook = load_hook("pre_gen_project")
     for slug in slugs.split():
-        assert hook.refuse_project_slug(slug) == f"it must not be {kind}"
+        assert hook.check_project_slug(slug) == f"it must not be {kind}"
 
 
 MALFORMED_SLUGS = (
@@ -245,11 +250,11 @@ MALFORMED_SLUGS = (
 
 
 @pytest.mark.parametrize("slug", [*MALFORMED_SLUGS.split(), "acme\n", "a b", " a", "a" * 41])
-def test_malformed_slug_is_refused(slug):
-    assert "lower-case" in load_hook("pre_gen_project").refuse_project_slug(slug)
+def test_malformed_slug_is_rejected(slug):
+    assert "lower-case" in load_hook("pre_gen_project").check_project_slug(slug)
 
 
-def test_distribution_names_of_dependencies_are_refused():
+def test_distribution_names_of_dependencies_are_rejected():
     groups = []
     for folder in (".", "packages/service-runtime"):
         document = tomllib.loads(bake().read(f"{folder}/pyproject.toml"))
@@ -258,18 +263,18 @@ def test_distribution_names_of_dependencies_are_refused():
             *document["project"]["optional-dependencies"].values(),
             *document.get("dependency-groups", {}).values(),
         ]
-    names = [re.match(r"[\w.-]+", requirement).group() for group in groups for requirement in group]
+    names = [re.split(r"[^\w.-]", requirement)[0] for group in groups for requirement in group]
     hook = load_hook("pre_gen_project")
     slugs = [re.sub(r"[-.]", "_", name.lower()) for name in names]
-    assert [slug for slug in slugs if not hook.refuse_project_slug(slug)] == []
+    assert [slug for slug in slugs if not hook.check_project_slug(slug)] == []
 
 
-def test_names_used_inside_the_service_are_refused():
+def test_names_used_inside_the_service_are_rejected():
     project = bake()
     names = [*project.path.iterdir(), *(project.path / project.slug).iterdir()]
     modules = {path.stem for path in names if path.is_dir() or path.suffix == ".py"}
     hook = load_hook("pre_gen_project")
-    accepted = {name for name in modules if not hook.refuse_project_slug(name)}
+    accepted = {name for name in modules if not hook.check_project_slug(name)}
     assert accepted == {project.slug}
 
 
@@ -284,7 +289,7 @@ def test_names_used_inside_the_service_are_refused():
     ],
 )
 def test_image_repository_is_accepted(repository):
-    assert load_hook("pre_gen_project").refuse_image_repository(repository) is None
+    assert load_hook("pre_gen_project").check_image_repository(repository) is None
 
 
 @pytest.mark.parametrize(
@@ -306,35 +311,35 @@ def test_image_repository_is_accepted(repository):
         "a/" * 130 + "a",
     ],
 )
-def test_image_repository_is_refused(repository):
-    assert load_hook("pre_gen_project").refuse_image_repository(repository)
+def test_invalid_image_repository_is_rejected(repository):
+    assert load_hook("pre_gen_project").check_image_repository(repository)
 
 
 @pytest.mark.parametrize("tag", ["{{", "a{%b", "{#"])
-def test_text_that_opens_a_tag_is_refused(tag):
-    assert "language" in load_hook("pre_gen_project").refuse_text(tag, 500)
+def test_text_that_opens_a_tag_is_rejected(tag):
+    assert "language" in load_hook("pre_gen_project").check_text(tag, 500)
 
 
 UNPRINTABLE = "\n\r\t\0\x1b\x85\x9b\u2028\u2029\ud800\ufeff\ufffe\u202e\u2066"
 
 
 @pytest.mark.parametrize("character", UNPRINTABLE)
-def test_text_with_an_unprintable_character_is_refused(character):
-    assert "one line" in load_hook("pre_gen_project").refuse_text(f"a{character}b", 500)
+def test_text_with_an_unprintable_character_is_rejected(character):
+    assert "one line" in load_hook("pre_gen_project").check_text(f"a{character}b", 500)
 
 
 @pytest.mark.parametrize("text", ["", " ", "\u00a0", " a", "a "])
-def test_text_is_refused(text):
-    assert load_hook("pre_gen_project").refuse_text(text, 500)
+def test_blank_or_padded_text_is_rejected(text):
+    assert load_hook("pre_gen_project").check_text(text, 500)
 
 
-def test_image_repository_that_looks_like_a_number_stays_a_text():
+def test_image_repository_that_looks_like_a_number_stays_a_string():
     project = bake(image_repository="1e3")
     for name in ("production", "staging"):
         values = yaml.safe_load(project.read(f"deploy/{name}.yaml"))
         assert values["image"]["repository"] == "1e3"
 
 
-def test_generation_says_what_to_do_next(tmp_path):
+def test_generation_prints_the_next_command(tmp_path):
     printed = run_cli(tmp_path, "--no-input").stdout
     assert printed == "acme_blog is ready. Next: cd acme_blog && make run\n"

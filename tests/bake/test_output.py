@@ -1,4 +1,4 @@
-"""What every generated service has in common, whatever the answers."""
+"""Properties of every generated service, whatever the values of the prompts."""
 
 import ast
 import json
@@ -13,7 +13,7 @@ import yaml
 
 from tests.support import ROOT, BakedProject, bake, generate, template
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, str]] = {
     "default": {},
     "no-example-app": {"example_app": "no"},
     "one-character-slug": {"project_slug": "a"},
@@ -23,7 +23,7 @@ VARIANTS = {
     "other-license": {"license": "Apache-2.0"},
 }
 
-# Files whose own language has double braces; nothing else in a service may contain `{{` or `{%`.
+# Files whose format uses double braces; no other file in a service can contain `{{` or `{%`.
 FILES_WITH_DOUBLE_BRACES = [
     "*/templates/*.html",
     ".github/workflows/*.yml",
@@ -33,7 +33,7 @@ FILES_WITH_DOUBLE_BRACES = [
     "helm/web/templates/*",
 ]
 
-# Files that may tell people where the service comes from and how to update it.
+# Files that are allowed to name the template, for provenance and updates.
 FILES_THAT_NAME_THE_TEMPLATE = [
     "README.md",
     "packages/service-runtime/CHANGELOG.md",
@@ -48,13 +48,13 @@ LICENSE_TITLES = {
 }
 
 
-@pytest.fixture(params=VARIANTS.values(), ids=VARIANTS)
+@pytest.fixture(params=VARIANTS.values(), ids=list(VARIANTS))
 def project(request) -> BakedProject:
-    """A service of each variant."""
+    """Return a service of each variant."""
     return bake(**request.param)
 
 
-def test_same_answers_give_the_same_bytes_and_modes(tmp_path):
+def test_same_values_give_the_same_bytes_and_modes(tmp_path):
     first, second = (generate(template(), tmp_path / name) for name in ["first", "second"])
     assert first.contents() == second.contents()
     assert [mode(first, name) for name in first.files()] == [
@@ -82,7 +82,7 @@ def test_every_file_parses(project):
                 list(yaml.safe_load_all(text))
 
 
-def test_nothing_of_the_template_language_is_left(project):
+def test_no_template_language_is_left(project):
     names = [str(name) for name in project.files()]
     assert [name for name in names if re.search(r"cookiecutter|\{\{|\{%", name)] == []
     naming = [name for name in names if re.search("cookiecutter", project.read(name), re.I)]
@@ -119,13 +119,13 @@ def test_text_is_tidy(project):
         assert not text.endswith("\n\n"), f"empty lines at the end of {name}"
 
 
-def test_no_path_of_the_generating_machine_is_in_it(project):
+def test_no_file_contains_a_path_of_the_generating_machine(project):
     paths = [str(ROOT), str(template()), str(project.path)]
     for name in project.files():
         assert [path for path in paths if path in project.read(name)] == []
 
 
-def test_no_lock_file_is_in_it(project):
+def test_no_lock_file_is_generated(project):
     assert [name for name in project.files() if name.name == "uv.lock"] == []
 
 
@@ -145,16 +145,16 @@ def test_example_app_is_left_out():
         assert "acme_blog.blog" not in without_app.read(name), name
 
 
-@pytest.mark.parametrize("answer", LICENSE_TITLES)
-def test_license_is_the_chosen_one(answer):
-    text = bake(license=answer, author="Somebody").read("LICENSE")
-    assert [name for name, title in LICENSE_TITLES.items() if title in text] == [answer]
-    assert "Somebody" in text.splitlines()[0] + text.splitlines()[2]
-    assert not re.search(r"\b20\d\d\b.*Somebody", text)
+@pytest.mark.parametrize("license_name", LICENSE_TITLES)
+def test_license_is_the_chosen_one(license_name):
+    text = bake(license=license_name, author="Jane Doe").read("LICENSE")
+    assert [name for name, title in LICENSE_TITLES.items() if title in text] == [license_name]
+    assert "Jane Doe" in text.splitlines()[0] + text.splitlines()[2]
+    assert not re.search(r"\b20\d\d\b.*Jane Doe", text)
 
 
 def test_no_folder_matches_a_pattern_of_files_to_copy():
-    """cookiecutter replaces a folder that matches, with all that somebody added to it."""
+    """Cookiecutter replaces a matching folder as a whole and deletes the team's files in it."""
     patterns = json.loads((template() / "cookiecutter.json").read_text())["_copy_without_render"]
     project = bake()
     folders = [path for path in project.path.rglob("*") if path.is_dir()]

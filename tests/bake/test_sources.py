@@ -1,4 +1,4 @@
-"""A template fetched in any way gives the same service, and cruft keeps a service up to date."""
+"""Every source of the template gives the same service, and cruft updates a service."""
 
 import shutil
 import sys
@@ -14,7 +14,7 @@ CRUFT_DIFF = [sys.executable, "-m", "cruft", "diff"]
 
 @pytest.fixture
 def repository(tmp_path) -> Path:
-    """The template as a git repository with one commit."""
+    """Return the template as a git repository with one commit."""
     path = tmp_path / "cookiecutter-django-kubernetes"
     shutil.copytree(template(), path, symlinks=True)
     git(path, "init", "--quiet")
@@ -28,21 +28,21 @@ def git(path: Path, *arguments: str) -> None:
 
 
 def commit(path: Path) -> None:
-    """Commit all that is in a folder."""
+    """Commit all files in a folder."""
     git(path, "add", "--all")
     git(path, "commit", "--quiet", "--message", "A change")
 
 
-def cruft_create(repository: Path, parent: Path, **answers: str) -> BakedProject:
-    """Generate a service with cruft, and make a git repository of it as teams do."""
-    path = cruft.create(str(repository), parent, extra_context=answers, no_input=True)
+def cruft_create(repository: Path, parent: Path, **values: str) -> BakedProject:
+    """Generate a service with cruft and commit it to a new git repository."""
+    path = cruft.create(str(repository), parent, extra_context=values, no_input=True)
     git(path, "init", "--quiet")
     commit(path)
-    return BakedProject(path, answers)
+    return BakedProject(path, values)
 
 
 def contents(project: BakedProject) -> dict[str, tuple[bytes, bool]]:
-    """Return what the template gave a service: not git's files, nor cruft's own."""
+    """Return the generated files of a service, without those of git and cruft."""
     return {
         name: content
         for name, content in project.contents().items()
@@ -70,13 +70,13 @@ def test_relative_path_gives_the_same_service(tmp_path, repository, monkeypatch)
 
 @pytest.mark.parametrize("example_app", ["yes", "no"])
 def test_cruft_gives_the_same_service_without_a_diff(tmp_path, repository, example_app):
-    project = cruft_create(repository, tmp_path / "made", example_app=example_app)
+    project = cruft_create(repository, tmp_path / "generated", example_app=example_app)
     assert contents(project) == contents(bake(example_app=example_app))
     assert project.run(*CRUFT_DIFF, "--exit-code") == ""
 
 
 def test_cruft_diff_is_a_patch_that_undoes_local_edits(tmp_path, repository):
-    project = cruft_create(repository, tmp_path / "made", example_app="no")
+    project = cruft_create(repository, tmp_path / "generated", example_app="no")
     (project.path / "README.md").write_text("Edited\n")
     (tmp_path / "undo.patch").write_text(project.run(*CRUFT_DIFF))
     project.run("git", "apply", tmp_path / "undo.patch")
@@ -84,9 +84,9 @@ def test_cruft_diff_is_a_patch_that_undoes_local_edits(tmp_path, repository):
 
 
 @pytest.mark.parametrize("with_local_edit", [False, True])
-def test_cruft_update_brings_a_change_of_the_template(tmp_path, repository, with_local_edit):
-    answers = {"project_slug": "shop", "example_app": "no", "author": 'O\'Brien \\ "Söhne" 👩‍👧'}
-    project = cruft_create(repository, tmp_path / "made", **answers)
+def test_cruft_update_applies_a_change_of_the_template(tmp_path, repository, with_local_edit):
+    values = {"project_slug": "shop", "example_app": "no", "author": 'O\'Brien \\ "Söhne" 👩‍👧'}
+    project = cruft_create(repository, tmp_path / "generated", **values)
     if with_local_edit:
         (project.path / "shop" / "own.py").write_text("EDITED = True\n")
         (project.path / "LICENSE").write_text("Edited\n")
@@ -97,7 +97,7 @@ def test_cruft_update_brings_a_change_of_the_template(tmp_path, repository, with
 
     assert cruft.update(project.path, skip_apply_ask=True)
 
-    expected = contents(bake(**answers))
+    expected = contents(bake(**values))
     expected["README.md"] = (expected["README.md"][0] + b"\nNew in shop.\n", False)
     if with_local_edit:
         expected |= {"shop/own.py": (b"EDITED = True\n", False), "LICENSE": (b"Edited\n", False)}

@@ -1,4 +1,4 @@
-"""What both repositories take from others: pinned, and updated after a week."""
+"""The dependencies of both repositories are pinned, and updated after a week."""
 
 import re
 import shutil
@@ -18,18 +18,17 @@ IMAGE = re.compile(r"\S+:\S+@sha256:[0-9a-f]{64}")
 
 @pytest.fixture(params=["template", "service"])
 def repository(request, tmp_path) -> Path:
-    """A copy of what GitHub reads of the template and of a generated service."""
+    """Return a copy of the .github folder of the template and of a generated service."""
     source = ROOT if request.param == "template" else bake().path
     shutil.copytree(source / ".github", tmp_path / ".github")
     return tmp_path
 
 
 def zizmor(repository: Path) -> subprocess.CompletedProcess[str]:
-    """Run zizmor as `make lint` does, whatever it finds."""
-    command = [Path(sys.executable).with_name("zizmor"), "--quiet", "--offline", "--no-ignores"]
-    return subprocess.run(
-        [*command, repository / ".github"], capture_output=True, text=True, check=False
-    )
+    """Run zizmor as `make lint` does, and return its result."""
+    program = str(Path(sys.executable).with_name("zizmor"))
+    command = [program, "--quiet", "--offline", "--no-ignores", str(repository / ".github")]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_zizmor_finds_nothing(repository):
@@ -53,7 +52,7 @@ def test_zizmor_finds_nothing(repository):
         ("dependabot.yml", r" +cooldown: .*\n", "", "dependabot-cooldown"),
     ],
 )
-def test_zizmor_finds_what_is_relaxed(repository, name, pattern, replacement, audit):
+def test_zizmor_reports_a_relaxed_setting(repository, name, pattern, replacement, audit):
     path = repository / ".github" / name
     path.write_text(re.sub(pattern, replacement, path.read_text()))
     found = zizmor(repository)

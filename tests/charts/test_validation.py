@@ -33,7 +33,7 @@ def all_closed_objects():
     ids=[f"{c}:{'.'.join(p)}" for c, p in all_closed_objects()],
 )
 def test_a_misspelled_key_is_rejected_at_every_level(template, chart, path):
-    values = {"misspelled": 1}
+    values: dict[str, object] = {"misspelled": 1}
     for name in reversed(path):
         values = {name: values}
     result = template(chart, {"web": "production", "redis": "default"}[chart], **values)

@@ -10,8 +10,9 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from email import message_from_string
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import kubernetes
 
@@ -38,7 +39,7 @@ class Cluster:
         self.core = kubernetes.client.CoreV1Api()
         self.apps = kubernetes.client.AppsV1Api()
         self.autoscaling = kubernetes.client.AutoscalingV2Api()
-        self._custom = kubernetes.client.CustomObjectsApi()
+        self._custom: Any = kubernetes.client.CustomObjectsApi()
 
     def kubectl(self, *arguments: str, stdin: str = "", check: bool = True) -> str:
         """Run kubectl in the namespace and return its output."""
@@ -106,9 +107,10 @@ class Cluster:
 
     def image_bytes(self, name: str) -> int | None:
         """Return the size of an image, if a node reports it."""
+        nodes: list[Any] = self.core.list_node().items
         sizes = {
             image_name: image.size_bytes
-            for node in self.core.list_node().items
+            for node in nodes
             for image in node.status.images or []
             for image_name in image.names or []
         }
@@ -120,7 +122,7 @@ class Cluster:
             self.kubectl("get", "pods,jobs,hpa,pdb", "--output=wide", check=False),
             self.kubectl("get", "events", "--sort-by=.lastTimestamp", check=False)[-6000:],
         ]
-        for pod in self.core.list_namespaced_pod(self.namespace).items:
+        for pod in self.pods():
             for option in ("--previous=false", "--previous"):
                 name = pod.metadata.name
                 log = self.kubectl("logs", name, "--tail=12", option, check=False)
@@ -134,8 +136,8 @@ class Cluster:
             load.finish()
         result = load.results.items[0]
         assert "error" not in result, result
-        headers = {name.lower(): value for name, value in result["headers"].items()}
-        return Response(result["status"], "", headers, result["body"])
+        head = "".join(f"{name}: {value}\n" for name, value in result["headers"].items())
+        return Response(result["status"], "", message_from_string(head), result["body"])
 
 
 def is_ready(pod: Any) -> bool:
@@ -147,9 +149,7 @@ def is_ready(pod: Any) -> bool:
 def restarts(pods: Sequence[Any]) -> dict[str, int]:
     """Return how often each pod's containers have restarted."""
     return {
-        pod.metadata.name: sum(
-            status.restart_count for status in pod.status.container_statuses or []
-        )
+        pod.metadata.name: sum(item.restart_count for item in pod.status.container_statuses or [])
         for pod in pods
     }
 
@@ -163,9 +163,8 @@ class Results:
     @property
     def outcomes(self) -> dict[str, int]:
         """The number of results for each status or error."""
-        return dict(
-            collections.Counter(str(item.get("status") or item["error"]) for item in self.items)
-        )
+        outcomes = (str(item.get("status") or item["error"]) for item in self.items)
+        return dict(collections.Counter(outcomes))
 
     @property
     def failed(self) -> list[dict[str, Any]]:
@@ -217,11 +216,12 @@ class Load:
             text=True,
         )
         self._count, self._last = 0, ""
-        self._reader = threading.Thread(target=self._read)
+        self._reader = threading.Thread(target=self._read, args=[self._process.stdout])
         self._reader.start()
         return self
 
     def __exit__(self, *error: object) -> None:
+        assert self._process.stdin
         self._process.stdin.close()
         self._process.wait()
         self._reader.join()
@@ -232,8 +232,8 @@ class Load:
         """Wait until all requests have completed."""
         self._process.wait()
 
-    def _read(self) -> None:
-        for line in self._process.stdout:
+    def _read(self, output: IO[str]) -> None:
+        for line in output:
             self._last = line
             if line.strip().isdigit():
                 self._count = int(line)

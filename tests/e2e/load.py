@@ -31,7 +31,8 @@ class Load:
         self, host, paths, headers, rate=None, threads=1, count=1, seconds=30, port=80, body=False
     ):
         # Resolved once, so that the cluster's DNS does not affect the measurements.
-        self.address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
+        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
+        self.address, self.port = str(address[0]), port
         self.headers = {"Host": host, "Connection": "close", **headers}
         self.paths, self.rate, self.count, self.seconds = paths, rate, count, seconds
         self.body = body
@@ -75,11 +76,11 @@ class Load:
 
     def request(self, path):
         """Send one request."""
-        connection = http.client.HTTPConnection(*self.address[:2], timeout=15)
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=15)
         try:
             connection.request("GET", path, headers=self.headers)
             response = connection.getresponse()
-            result = {"status": response.status}
+            result: dict[str, object] = {"status": response.status}
             text = response.read().decode()
             if self.body:
                 result |= {"headers": dict(response.getheaders()), "body": text}

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_pods_start_quickly_and_use_little_memory(cluster, web, record):
         return sum(int(usage.removesuffix("Ki")) * 1024 / MIB for usage in usages)
 
     pods = web.pods()
-    used = [wait_for(lambda pod=pod: memory(pod), "metrics of a pod", 120) for pod in pods]
+    used = [wait_for(partial(memory, pod), "metrics of a pod", 120) for pod in pods]
     seconds = []
     for pod in pods:
         times = {item.type: item.last_transition_time for item in pod.status.conditions}

@@ -60,7 +60,7 @@ class Web:
     def upgrade(self, *options: str, check: bool = True, **values: Any) -> Any:
         """Install or upgrade the release with VALUES and these values, and wait for it."""
         self._changed = bool(values)
-        command = ["upgrade", "--install", RELEASE_NAME, self._chart]
+        command: list[str | Path] = ["upgrade", "--install", RELEASE_NAME, self._chart]
         for number, layer in enumerate((VALUES, values)):
             path = self._production.with_name(f"e2e-{number}.yaml")
             path.write_text(yaml.safe_dump(layer))
@@ -97,7 +97,7 @@ class Web:
 
     def get(self, path: str, **headers: str) -> Response:
         """Send a GET request to the Service."""
-        return self.cluster.get(HOST, path, **PROXY | headers)
+        return self.cluster.get(HOST, path, port=80, **PROXY | headers)
 
     def responds(self) -> bool:
         """Return whether the Service responds with 200."""

@@ -1,22 +1,22 @@
-"""The test suites of the libraries whose classes the runtime replaces, run with its classes.
+"""Run the test suites of libraries with the runtime's classes in place of their own.
 
-`make peers` generates a service, downloads the source distributions of the versions that it has
-installed, and runs each suite twice in a subprocess:
+`make peers` generates a service, downloads the source distributions of its installed libraries,
+and runs each suite twice in a subprocess:
 
-* with the library's own classes, when every test must pass: so each failure of the other run is
-  caused by the runtime's class, and not by the way the suite is run here;
-* with the runtime's classes in their place, when exactly the tests of `expected.py` must fail.
-  It has a reason for each. A failure that is not listed and a listed test that passes both fail.
+* with the library's classes: all tests must pass. A failure in the second run is then caused by
+  the runtime's classes, not by this setup;
+* with the runtime's classes instead: exactly the tests in `expected.py` must fail. It states a
+  reason for each. An unlisted failure is an error, and so is a listed test that passes.
 
-What a suite proves:
+The guarantee of each suite:
 
-* **Django** (`cache`, `sessions_tests`): the cache backend keeps every promise of Django's cache
-  API and of Django's own Redis backend, and carries sessions.
-* **DRF** (`test_throttling.py`): throttles that were written for DRF, and views that use them, keep
-  their meaning when their import is changed.
-* **cacheops**, on SQLite and PostgreSQL: the client, prefix, transactions and signals of the
-  runtime change neither what cacheops caches nor what it invalidates.
-* **python-json-logger** (formatters): which options and hooks the log formatter takes over.
+* **Django** (`cache`, `sessions_tests`): the cache backend has all properties of Django's cache
+  API and of Django's Redis backend, and stores sessions.
+* **DRF** (`test_throttling.py`): throttles written for DRF, and the views that use them, behave
+  the same after a change of the import.
+* **cacheops**, on SQLite and PostgreSQL: the runtime's client, prefix, transactions and signals do
+  not change caching and invalidation.
+* **python-json-logger** (formatters): the options and hooks that the log formatter supports.
 
-`inside/` holds the modules that run in the subprocess. The suites themselves are not copied.
+`inside/` contains the modules that run in the subprocess. The suites themselves are not copied.
 """

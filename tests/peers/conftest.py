@@ -1,4 +1,4 @@
-"""Runs all suites at once, for they wait more than they compute, and prints a table of them."""
+"""Run all suites concurrently, since they are not CPU-bound, and print a table of the outcomes."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +16,7 @@ FINISHED = pytest.StashKey[Runs]()
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory) -> BakedProject:
-    """Return an installed service, with what the suites need besides."""
+    """Return an installed service with the additional dependencies of the suites."""
     project = install(tmp_path_factory, project_name="Acme Blog")
     python = f"--python={project.path / '.venv'}"
     run([UV, "pip", "install", "--quiet", python, "--group=peers"], cwd=ROOT)
@@ -25,7 +25,7 @@ def project(tmp_path_factory) -> BakedProject:
 
 @pytest.fixture(scope="session")
 def runs(project, postgres_url, tmp_path_factory, pytestconfig) -> Iterator[Runs]:  # noqa: F811
-    """Start each suite with the library's own classes (False) and with the runtime's (True)."""
+    """Start each suite with the library's classes (False) and with the runtime's (True)."""
     with ThreadPoolExecutor() as pool:
         packages = {suite.package for suite in SUITES.values()}
         archives = {
@@ -46,7 +46,7 @@ def runs(project, postgres_url, tmp_path_factory, pytestconfig) -> Iterator[Runs
 
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
-    """Print the outcomes of the suites, and why tests fail with the runtime's classes."""
+    """Print the outcomes of the suites, and the reason for each failure."""
     runs = config.stash.get(FINISHED, {})
     if not runs or any(run.exception() for run in runs.values()):
         return
@@ -54,7 +54,7 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     line = terminalreporter.write_line
     for name in SUITES:
         stock, ours = (runs[name, is_ours].result() for is_ours in (False, True))
-        line(f"{name:27}{_numbers(stock)} with its own classes,{_numbers(ours)} with the runtime's")
+        line(f"{name:27}{_numbers(stock)} with its classes,{_numbers(ours)} with the runtime's")
         for test, error in ours.failed.items():
             line(f"    {test}\n        {EXPECTED[name].get(test, f'NOT EXPECTED: {error}')}")
 

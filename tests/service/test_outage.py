@@ -1,4 +1,4 @@
-"""Redis hangs or dies while requests are coming in."""
+"""Redis hangs or is killed under load."""
 
 import collections
 import signal
@@ -12,7 +12,7 @@ from .load import Load
 
 pytestmark = [pytest.mark.network, pytest.mark.server]
 
-# Long enough that a second one would show beside everything else that a request may wait for.
+# Much longer than all other delays of a request, so that a second timeout is noticeable.
 TIMEOUT = 1.0
 WORKERS, THREADS = 2, 4
 
@@ -31,11 +31,11 @@ def test_an_outage_costs_at_most_one_timeout(serve, redis_server, number, closed
     with serve(**environment) as service:
         with Load(service, "/api/blogs/") as load:
             load.more(50)
-            assert {answer.status for answer in load.answers} == {200}
-            load.answers.clear()
+            assert {response.status for response in load.responses} == {200}
+            load.responses.clear()
             redis_server.process.send_signal(number)
             load.more(200)
-            during = list(load.answers)
+            during = list(load.responses)
 
             if number == signal.SIGSTOP:
                 redis_server.process.send_signal(signal.SIGCONT)
@@ -47,25 +47,25 @@ def test_an_outage_costs_at_most_one_timeout(serve, redis_server, number, closed
                 "the circuits to close",
             )
             closed_at = time.monotonic()
-            load.answers.clear()
+            load.responses.clear()
             load.more(50)
 
-        statuses = collections.Counter(answer.status for answer in during)
+        statuses = collections.Counter(response.status for response in during)
         assert set(statuses) <= ({200, 503} if closed else {200})
         assert statuses[503] > 100 if closed else statuses[200] == len(during)
-        assert max(answer.duration for answer in during) < 2 * TIMEOUT
-        # As the service sees it: a client may also wait behind others, once for each worker.
+        assert max(response.duration for response in during) < 2 * TIMEOUT
+        # Measured in the service, without the time in its queue.
         durations = [line["duration_ms"] for line in service.lines() if "duration_ms" in line]
         stalled = [duration for duration in durations if duration > TIMEOUT * 900]
         assert len(stalled) <= WORKERS * THREADS
         assert stalled or number == signal.SIGKILL
-        # What was under way when the circuits closed may still be the outage's.
-        after = [answer.status for answer in load.answers if answer.started > closed_at]
+        # Requests that started before the circuits closed can still fail.
+        after = [response.status for response in load.responses if response.started > closed_at]
         assert len(after) > 40
         assert set(after) == {200}
 
 
-def test_a_denied_service_of_503_says_when_to_come_back(serve):
+def test_a_scope_that_fails_closed_returns_503_with_retry_after(serve):
     with serve(REDIS_URL="redis://127.0.0.1:1/0", THROTTLING_FAIL_CLOSED="blog_limit") as service:
         denied = service.get("/api/blogs/")
         other = service.get("/api/authors/")
@@ -103,18 +103,18 @@ def test_a_scope_without_a_rate_stops_gunicorn_before_it_binds(project, tmp_path
     assert "Listening" not in log.read_text()
 
 
-def test_readiness_outlives_the_database(serve, postgres_server):
+def test_readiness_does_not_depend_on_the_database(serve, postgres_server):
     with serve(DATABASE_URL=postgres_server.url) as service:
         assert service.probe("readyz").json()["database"] == "ok"
         postgres_server.stop()
 
-        # The first may still find pooled connections; none may take as long as the probes wait.
+        # The first can find pooled connections; none can take as long as the probes' timeout.
         for _ in range(4):
             started = time.monotonic()
-            answer = service.probe("readyz")
+            response = service.probe("readyz")
             assert time.monotonic() - started < 5
-            assert answer.status == 200
-        assert answer.json() | {"redis": ""} == {
+            assert response.status == 200
+        assert response.json() | {"redis": ""} == {
             "status": "ready",
             "migrated": True,
             "database": "unreachable",
@@ -124,35 +124,35 @@ def test_readiness_outlives_the_database(serve, postgres_server):
 
 @pytest.fixture
 def editor(serve, redis_server):
-    """Serve, and return the service with a function that changes the first blog's title."""
+    """Return a running service and a function that changes the first blog's title."""
     environment = {"REDIS_URL": redis_server.url, "THROTTLE_BLOG_LIMIT": "off"}
     with serve(**environment) as service:
         header = serve.sign_in(service)
 
         def change(title):
-            answer = service.request("/api/blogs/1/", "PATCH", {"title": title}, **header)
-            assert answer.status == 200, answer
+            response = service.request("/api/blogs/1/", "PATCH", {"title": title}, **header)
+            assert response.status == 200, response
 
         yield service, change
 
 
 def titles(service, times=50):
-    """Return the titles that several requests for the first blog show."""
+    """Return the titles of the first blog in several responses."""
     return {service.get("/api/blogs/1/").json()["title"] for _ in range(times)}
 
 
 def is_hit(service):
-    """Tell whether the first blog comes from the cache."""
+    """Return whether a response for the first blog is a cache hit."""
     return service.get("/api/blogs/1/").headers["Cache-Status"].endswith("; hit")
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
-def test_a_write_while_redis_is_away_is_seen_when_it_is_back(editor, redis_server, number):
+def test_a_write_during_an_outage_is_visible_after_it(editor, redis_server, number):
     service, change = editor
     change("Before")
     wait_for(lambda: is_hit(service), "a hit")
     with redis.Redis.from_url(redis_server.url) as client:
-        client.save()  # what a restart begins with
+        client.save()  # loaded by a restart
     redis_server.process.send_signal(number)
 
     change("After")
@@ -168,14 +168,14 @@ def test_a_write_while_redis_is_away_is_seen_when_it_is_back(editor, redis_serve
         log = service.log.read_text()
         return 0 < log.count("is unavailable") == log.count("is available again")
 
-    # A worker that the machine has not let run may replay after another one has closed its circuit.
+    # A worker that gets no CPU time can replay after another one has closed its circuit.
     wait_for(all_recovered, "every worker to recover")
-    wait_for(lambda: is_hit(service), "the cache to be used again")
+    wait_for(lambda: is_hit(service), "a hit after the outage")
     assert titles(service) == {"After"}
     assert is_hit(service)
 
 
-def test_a_snapshot_from_before_a_write_is_not_served(editor, redis_server):
+def test_a_snapshot_older_than_a_write_is_not_served(editor, redis_server):
     service, change = editor
     change("Before")
     wait_for(lambda: is_hit(service), "a hit")
@@ -187,5 +187,5 @@ def test_a_snapshot_from_before_a_write_is_not_served(editor, redis_server):
     redis_server.start()
 
     assert titles(service) == {"After"}
-    wait_for(lambda: is_hit(service), "the cache to be used again")
+    wait_for(lambda: is_hit(service), "a hit after the outage")
     assert titles(service) == {"After"}

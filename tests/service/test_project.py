@@ -1,4 +1,4 @@
-"""The generated project's own checks pass, as its developers run them."""
+"""The generated service's `make` targets succeed, with any name."""
 
 import ast
 import re
@@ -24,12 +24,12 @@ class Team(models.Model):
 
 @pytest.fixture(params=["project", "project_without_example"])
 def each_project(request):
-    """Return the service with the example app, then the one without."""
+    """Return the service with the example app, then without it."""
     return request.getfixturevalue(request.param)
 
 
 def assert_all_passed(output):
-    """Fail unless tests ran and all of them passed: one that is skipped has shown nothing."""
+    """Fail unless tests ran and all of them passed; a skipped test is a failure."""
     closing = output.strip().splitlines()[-1]
     assert re.fullmatch(r"=* [0-9]{2,} passed in .*", closing), output
 
@@ -60,14 +60,14 @@ def test_own_tests_with_postgresql(each_project, postgres_url):
     assert_all_passed(each_project.run("make", "test", DATABASE_URL=url))
 
 
-def test_make_alone_lists_every_target(project):
+def test_make_without_a_target_lists_all_targets(project):
     listed = project.run("make")
     targets = re.findall(r"^([a-z-]+):", project.read("Makefile"), re.MULTILINE)
 
     assert [line.split()[1] for line in listed.splitlines()] == targets
 
 
-def test_a_lock_file_is_made_with_the_first_install(project):
+def test_the_first_install_creates_a_lock_file(project):
     assert 'name = "django"' in project.read("uv.lock")
 
 
@@ -81,7 +81,7 @@ def test_a_lock_file_is_made_with_the_first_install(project):
     ],
     ids=["quotes", "markup", "unicode", "long"],
 )
-def test_a_service_of_any_name_runs(project, text):
+def test_a_service_with_any_name_runs(project, text):
     baked = bake(project_name=text[:100], project_slug="any_name", description=text, author=text)
     script = (
         "import django; django.setup(); from django.conf import settings;"

@@ -1,4 +1,4 @@
-"""What the Redis chart allows the service's user: all that the service does, and no more."""
+"""The Redis chart grants the service's user exactly the permissions that the service needs."""
 
 import re
 import subprocess
@@ -10,37 +10,37 @@ import redis
 from ..charts import tools
 from ..charts.conftest import documents
 from ..support import ROOT, run
-from .conftest import RedisServer
+from .servers import RedisServer
 
 pytestmark = [pytest.mark.network, pytest.mark.server]
 CHART = ROOT / "{{cookiecutter.project_slug}}" / "helm" / "redis"
-# Prints a reply as redis-cli does where its output is no terminal, and like it exits 0 on an error.
+# Prints replies like redis-cli without a terminal, and like it exits with 0 after an error reply.
 CLIENT = """#!{python}
 import os, socket, sys
 _, _, _, _, _, *words = sys.argv[1:]  # --no-auth-warning -h HOST -p PORT
 server = socket.create_connection(("127.0.0.1", {port}))
-def ask(*words):
+def execute(*words):
     parts = [f"${{len(word.encode())}}\\r\\n{{word}}\\r\\n" for word in words]
     server.sendall(f"*{{len(words)}}\\r\\n{{''.join(parts)}}".encode())
     return server.recv(65536).decode()
 if words[0] == "--user":
-    ask("AUTH", words[1], os.environ["REDISCLI_AUTH"])
+    execute("AUTH", words[1], os.environ["REDISCLI_AUTH"])
     del words[:2]
-print(ask(*words))
+print(execute(*words))
 """
 
 
 @pytest.fixture(scope="module")
 def chart():
-    """Return what the chart renders for the prefix of the service's own tests."""
-    command = [tools.helm(), "template", "release", CHART, "--kube-version", "1.34.0"]
-    rendered = run([*command, "--set", "auth.keyPrefix=tests"], cwd=ROOT)
+    """Return the chart's objects, rendered with the key prefix of the service's own tests."""
+    options = ["--kube-version", "1.34.0", "--set", "auth.keyPrefix=tests"]
+    rendered = run([tools.helm(), "template", "release", CHART, *options], cwd=ROOT)
     return {(item["kind"], item["metadata"]["name"]): item for item in documents(rendered)}
 
 
 @pytest.fixture(scope="module")
 def server(chart, tmp_path_factory):
-    """Run a Redis with the chart's ACL file, and an operator besides."""
+    """Run a Redis with the chart's ACL file and an additional user, the operator."""
     folder = tmp_path_factory.mktemp("redis")
     rules = chart["ConfigMap", "release-redis"]["data"]["users.acl"]
     rules = rules.replace("@HASHES@", ">secret") + "user operator on >secret ~* &* +@all\n"
@@ -53,21 +53,22 @@ def server(chart, tmp_path_factory):
 
 @pytest.fixture
 def operator(server):
-    """Return a client that may do everything; what the service was denied before is forgotten."""
-    options = {"username": "operator", "password": "secret", "decode_responses": True}
-    with redis.Redis(port=server.port, **options) as client:
+    """Return a client with all permissions and an empty ACL log."""
+    with redis.Redis(
+        port=server.port, username="operator", password="secret", decode_responses=True
+    ) as client:
         client.acl_log_reset()
         yield client
 
 
 @pytest.fixture
 def user(server):
-    """Return a client with the rights of the service."""
+    """Return a client with the permissions of the service."""
     with redis.Redis(port=server.port, username="service", password="secret") as client:
         yield client
 
 
-def test_the_service_s_own_tests_pass_with_the_rights_of_its_user(project, server, operator):
+def test_the_services_own_tests_pass_with_the_permissions_of_its_user(project, server, operator):
     python = project.path / ".venv/bin/python"
     environment = {
         "REDIS_URL": f"redis://service:secret@127.0.0.1:{server.port}/0",
@@ -75,7 +76,7 @@ def test_the_service_s_own_tests_pass_with_the_rights_of_its_user(project, serve
     }
     output = project.run(python, "-m", "pytest", "-m", "redis", **environment)
     assert re.search(r"= [0-9]{2,} passed, [0-9]+ deselected in ", output), output
-    # Much of what is denied costs speed only, and fails no test.
+    # A denied command often makes a request slower but fails no test.
     denied = [(entry["context"], entry["object"]) for entry in operator.acl_log()]
     assert [entry for entry in denied if "other:readyz" not in entry] == []
 
@@ -116,26 +117,26 @@ def test_the_service_s_own_tests_pass_with_the_rights_of_its_user(project, serve
         ["SUBSCRIBE", "channel"],
         ["REPLICAOF", "NO", "ONE"],
         ["SAVE"],
-        # An option that would stop nothing if it were allowed.
+        # ABORT does not stop the server, even if it is allowed.
         ["SHUTDOWN", "ABORT"],
     ],
     ids=" ".join,
 )
-def test_what_the_service_does_not_need_is_denied(user, command):
+def test_commands_that_the_service_does_not_need_are_denied(user, command):
     with pytest.raises(redis.ResponseError, match=r"(?i)no permissions|not allowed"):
         user.execute_command(*command)
 
 
 @pytest.fixture
 def helm_test(chart, server, operator, tmp_path):
-    """Return a function that runs the script of `helm test` on the server, with further rights."""
+    """Return a function that runs the script of `helm test` with additional permissions."""
     (container,) = chart["Pod", "release-redis-test"]["spec"]["containers"]
     client = tmp_path / "redis-cli"
     client.write_text(CLIENT.format(python=sys.executable, port=server.port))
     client.chmod(0o755)
 
-    def run(*rights):
-        operator.execute_command("ACL", "SETUSER", "service", *rights)
+    def run(*permissions):
+        operator.execute_command("ACL", "SETUSER", "service", *permissions)
         return subprocess.run(
             container["command"],
             env={"PATH": f"{tmp_path}:/usr/bin:/bin", "REDISCLI_AUTH": "secret"},
@@ -149,13 +150,13 @@ def helm_test(chart, server, operator, tmp_path):
 
 
 def test_helm_test_passes(helm_test):
-    done = helm_test()
-    assert done.returncode == 0, done.stdout
+    result = helm_test()
+    assert result.returncode == 0, result.stdout
 
 
 @pytest.mark.parametrize(
-    "right", ["~*", "+script|flush", "+function", "+flushall", "+keys", "+config", "+acl"]
+    "permission", ["~*", "+script|flush", "+function", "+flushall", "+keys", "+config", "+acl"]
 )
-def test_helm_test_fails_where_more_is_allowed(helm_test, right):
-    done = helm_test(right)
-    assert done.returncode == 1
+def test_helm_test_fails_when_more_is_allowed(helm_test, permission):
+    result = helm_test(permission)
+    assert result.returncode == 1

@@ -1,4 +1,4 @@
-"""A right that was taken away is gone at the next request, whichever process serves it."""
+"""A revoked permission is denied at the next request, whichever process serves it."""
 
 import os
 import re
@@ -24,10 +24,10 @@ Membership = User.groups.through
 grace = User.objects.create_user("grace", password={PASSWORD!r}, is_staff=True)
 editors = Group.objects.create(name="editors")
 none = Group.objects.create(name="none")
-right = Permission.objects.get(codename="add_author")
-editors.permissions.add(right)
+permission = Permission.objects.get(codename="add_author")
+editors.permissions.add(permission)
 """
-# How a right is taken away, and given back.
+# How a permission is revoked, and granted again.
 CHANGES = [
     ("grace.groups.remove(editors)", "grace.groups.add(editors)"),
     ("grace.groups.clear()", "grace.groups.set([editors])"),
@@ -47,8 +47,8 @@ CHANGES = [
         "grace.groups.set([none]); Membership.objects.filter(user=grace).update(group=editors)",
     ),
     (
-        "editors.permissions.remove(right)",
-        "editors.permissions.add(right); grace.groups.add(editors)",
+        "editors.permissions.remove(permission)",
+        "editors.permissions.add(permission); grace.groups.add(editors)",
     ),
     (
         "User.objects.filter(pk=grace.pk).update(is_active=False)",
@@ -62,7 +62,7 @@ CHANGES = [
 
 
 class Writer:
-    """A process of the service that is told by line what to write to its database."""
+    """A process of the service that executes statements, to change the database."""
 
     _PROGRAM = (
         "import sys, django; django.setup(); names = {}; exec(sys.argv[1], names)\n"
@@ -89,27 +89,35 @@ class Writer:
         return self
 
     def __exit__(self, *error):
-        self._process.stdin.close()
-        self._process.wait(30)
+        self._process.communicate(timeout=30)
 
     def write(self, statement):
-        self._process.stdin.write(f"{statement}\n")
-        self._process.stdin.flush()
-        assert self._process.stdout.readline() == "done\n", statement
+        """Execute a statement and wait until it is done."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin
+        assert stdout
+        stdin.write(f"{statement}\n")
+        stdin.flush()
+        assert stdout.readline() == "done\n", statement
 
 
 class Browser:
-    """A client with a session, signed in by the admin's form."""
+    """A client with a session, signed in through the admin's form."""
 
     def __init__(self, service, username):
-        self._base, self._cookies = f"http://127.0.0.1:{service.port}", {}
+        self._base = f"http://127.0.0.1:{service.port}"
+        self._cookies: dict[str, str] = {}
         self.post("/admin/login/", username=username, password=PASSWORD)
         assert "sessionid" in self._cookies
 
     def get(self, path):
-        return self._keep(request(f"{self._base}{path}", **self._headers()))
+        """Send a GET request."""
+        response = request(f"{self._base}{path}", **self._headers())
+        self._remember(response.headers)
+        return response
 
     def post(self, path, **fields):
+        """Submit a form with its CSRF token."""
         token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', self.get("/admin/login/").body)
         fields["csrfmiddlewaretoken"] = token[1] if token else self._cookies["csrftoken"]
         return self._send(path, urlencode(fields, doseq=True), "application/x-www-form-urlencoded")
@@ -133,10 +141,6 @@ class Browser:
         cookies = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
         return {"Cookie": cookies} if cookies else {}
 
-    def _keep(self, response):
-        self._remember(response.headers)
-        return response
-
     def _remember(self, headers):
         for cookie in headers.get_all("Set-Cookie", []):
             name, _, value = cookie.partition(";")[0].partition("=")
@@ -155,7 +159,7 @@ def environment(request, redis_url, tmp_path):
         "DATABASE_URL": url,
         "REDIS_URL": redis_url,
         "CACHE_KEY_PREFIX": f"rights-{request.param}",
-        "DEBUG": "true",  # whose cookies go without HTTPS
+        "DEBUG": "true",  # for cookies without HTTPS
         "THROTTLE_LOGIN": "off",
         "THROTTLE_BLOG_LIMIT": "off",
         "THROTTLE_AUTHOR_LIMIT": "off",
@@ -165,7 +169,7 @@ def environment(request, redis_url, tmp_path):
 
 @pytest.fixture
 def running(serve, project, environment):
-    """Return the service, served by two processes, and a third one that writes."""
+    """Return a service with two workers, a writer, and the headers of a token."""
     with (
         serve(**environment) as service,
         Writer(project, serve.environment) as writer,
@@ -175,13 +179,13 @@ def running(serve, project, environment):
         yield service, writer, {"Authorization": f"Token {token}"}
 
 
-def test_a_right_that_is_taken_away_is_gone_at_the_next_request(running):
+def test_a_revoked_permission_is_denied_at_the_next_request(running):
     service, writer, token = running
     browser, numbers = Browser(service, "grace"), iter(range(10_000))
 
     def statuses():
-        """Return the statuses of writing with a token and with a session, by either worker."""
-        found = {"token": set(), "session": set()}
+        """Return the statuses of POST requests with a token and a session, from both workers."""
+        found: dict[str, set[int]] = {"token": set(), "session": set()}
         for _ in range(4):
             data = {"name": f"Author {next(numbers)}"}
             found["token"].add(service.request("/api/authors/", "POST", data, **token).status)
@@ -192,10 +196,10 @@ def test_a_right_that_is_taken_away_is_gone_at_the_next_request(running):
     allowed = {"token": {201}, "session": {201}}
     for revoke, grant in CHANGES:
         writer.write("grace.is_active = True; grace.save(); grace.groups.clear()")
-        writer.write(f"editors.permissions.set([right]); {grant}")
+        writer.write(f"editors.permissions.set([permission]); {grant}")
         assert statuses() == allowed, grant
         writer.write(revoke)
-        # Whoever is inactive is not known at all.
+        # An inactive user is unauthenticated: 401 rather than 403.
         assert statuses() in (
             {"token": {403}, "session": {403}},
             {"token": {401}, "session": {401}},
@@ -203,7 +207,7 @@ def test_a_right_that_is_taken_away_is_gone_at_the_next_request(running):
         ), revoke
 
 
-def test_what_the_admin_takes_away_is_gone_at_the_next_request(running):
+def test_a_permission_revoked_in_the_admin_is_denied_at_the_next_request(running):
     service, writer, token = running
     writer.write(f"User.objects.create_superuser('root', password={PASSWORD!r})")
     writer.write("grace.groups.add(editors)")
@@ -219,12 +223,12 @@ def test_what_the_admin_takes_away_is_gone_at_the_next_request(running):
         assert service.request("/api/authors/", "POST", data, **token).status == 403
 
 
-def test_a_thousand_changes_next_to_readers_are_each_seen_by_the_next_request(running):
+def test_a_thousand_changes_among_readers_are_each_visible_to_the_next_request(running):
     service, writer, token = running
-    failures = []
+    failures: list[int] = []
 
     def read():
-        while not background._over.is_set():
+        while not background.stopping.is_set():
             if (status := service.get("/api/authors/", **token).status) not in {200, 401}:
                 failures.append(status)
 

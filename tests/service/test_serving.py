@@ -1,4 +1,4 @@
-"""The generated service under real gunicorn, with real Redis and PostgreSQL and without."""
+"""The service under real gunicorn, with and without a real Redis and PostgreSQL."""
 
 import json
 import signal
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.network, pytest.mark.server]
 
 @pytest.fixture
 def redis(redis_url, request):
-    """Return the environment for a Redis shared with other tests, but not its keys."""
+    """Return the environment for a Redis that tests share, with a separate key prefix."""
     return {"REDIS_URL": redis_url, "CACHE_KEY_PREFIX": request.node.name}
 
 
@@ -42,7 +42,7 @@ def test_cache_throttles_and_logs(serve, redis):
     assert second.body == first.body
     assert detail == [200, 200, 429]
     assert listed.status == 429
-    # A slot returns up to a twentieth of its period late.
+    # A slot becomes free up to a twentieth of the period late.
     assert 3600 <= int(listed.headers["Retry-After"]) <= 3780
     assert independent.status == 200
     assert_only_json(service)
@@ -59,22 +59,22 @@ def test_cache_throttles_and_logs(serve, redis):
 @pytest.mark.parametrize("path", ["/", "/nowhere", "/static/index.css"])
 def test_responses_have_security_headers_and_do_not_name_the_server(serve, path):
     with serve() as service:
-        answers = [service.get(path), service.get(path, Range="bytes=0-1")]
-        operations = service.probe("livez")
+        responses = [service.get(path), service.get(path, Range="bytes=0-1")]
+        probe = service.probe("livez")
 
-    for answer in answers:
-        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
-        assert "camera=()" in answer.headers["Permissions-Policy"]
-        assert answer.headers["Date"]
-        assert "Server" not in answer.headers
-    assert "Server" not in operations.headers
+    for response in responses:
+        assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert "camera=()" in response.headers["Permissions-Policy"]
+        assert response.headers["Date"]
+        assert "Server" not in response.headers
+    assert "Server" not in probe.headers
 
 
-def test_the_first_requests_for_the_schema_may_come_together(serve):
+def test_concurrent_first_requests_for_the_schema_succeed(serve):
     with serve() as service, ThreadPoolExecutor(16) as clients:
-        asked = [clients.submit(service.get, "/api/schema/") for _ in range(16)]
+        requests = [clients.submit(service.get, "/api/schema/") for _ in range(16)]
 
-    assert {answer.result().status for answer in asked} == {200}
+    assert {request.result().status for request in requests} == {200}
 
 
 def test_postgresql_tokens_and_writes(serve, redis, postgres_url):
@@ -85,17 +85,17 @@ def test_postgresql_tokens_and_writes(serve, redis, postgres_url):
         created = service.request("/api/blogs/", "POST", blog, **header)
         listed = service.get("/api/blogs/").json()
         revoked = service.request("/api/token/", "DELETE", **header)
-        refused = service.request("/api/blogs/", "POST", blog, **header)
+        rejected = service.request("/api/blogs/", "POST", blog, **header)
 
     assert created.status == 201
     assert listed["results"][0]["title"] == "New"
     assert revoked.status == 204
-    assert refused.status == 401
+    assert rejected.status == 401
     assert_only_json(service)
 
 
-def test_a_request_in_flight_is_answered_after_sigterm(serve, redis):
-    body = json.dumps({"username": "nobody", "password": "wrong"}).encode()
+def test_a_request_in_flight_completes_after_sigterm(serve, redis):
+    body = json.dumps({"username": "unknown", "password": "invalid"}).encode()
     head = (
         "POST /api/token/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
@@ -117,22 +117,22 @@ def test_a_request_in_flight_is_answered_after_sigterm(serve, redis):
             service.process.terminate()
             wait_for(lambda: "Handling signal: term" in service.log.read_text(), "SIGTERM's line")
             client.sendall(body[5:])
-            answer = client.makefile("rb").read().decode()
+            response = client.makefile("rb").read().decode()
         status = service.process.wait(30)
 
-    assert answer.startswith("HTTP/1.1 400 ")
-    assert "Unable to log in" in answer
+    assert response.startswith("HTTP/1.1 400 ")
+    assert "Unable to log in" in response
     assert status == 0
     assert not service.left_behind()
 
 
-def test_without_redis_it_works_in_one_process_and_says_so_once(serve):
+def test_without_redis_the_service_runs_in_one_process_and_logs_one_warning(serve):
     with serve(THROTTLE_BLOG_LIMIT="2/hour") as service:
-        answers = [service.get("/api/blogs/") for _ in range(3)]
+        responses = [service.get("/api/blogs/") for _ in range(3)]
         health = service.probe("readyz").json()
 
-    assert [answer.status for answer in answers] == [200, 200, 429]
-    assert answers[0].headers["Cache-Status"].endswith("; fwd=bypass")
+    assert [response.status for response in responses] == [200, 200, 429]
+    assert responses[0].headers["Cache-Status"].endswith("; fwd=bypass")
     assert health["redis"] == "not configured"
     warnings = [line for line in service.lines() if line["severity"] == "WARNING"]
     assert [line["message"][:21] for line in warnings if line["logger"] == "gunicorn.error"] == [
@@ -143,18 +143,18 @@ def test_without_redis_it_works_in_one_process_and_says_so_once(serve):
     assert_only_json(service)
 
 
-def test_it_outlives_its_redis(serve, project, tmp_path):
+def test_the_service_survives_an_outage_of_redis(serve, project, tmp_path):
     unreachable = {"REDIS_URL": "redis://127.0.0.1:1/0"}
     with serve(**unreachable) as service:
-        answers = [service.get("/api/blogs/").status for _ in range(3)]
+        statuses = [service.get("/api/blogs/").status for _ in range(3)]
         health = service.probe("readyz").json()
 
-    assert answers == [200, 200, 200]
+    assert statuses == [200, 200, 200]
     assert health["redis"] == "unreachable"
     assert_only_json(service)
 
 
-def test_only_a_proxy_may_speak_of_https_and_probes_are_exempt(serve, redis):
+def test_only_a_proxy_can_declare_https_and_probes_are_exempt(serve, redis):
     with serve(**redis, NUM_PROXIES="1") as service:
         plain = service.get("/api/blogs/")
         proxied = service.get("/api/blogs/", X_Forwarded_Proto="https")
@@ -169,7 +169,7 @@ def test_only_a_proxy_may_speak_of_https_and_probes_are_exempt(serve, redis):
     assert probe.status == 200
 
 
-def test_a_busy_operations_port_is_refused_before_serving(serve, redis, project):
+def test_a_busy_ops_port_stops_the_start(serve, redis, project):
     with socket.create_server(("0.0.0.0", 0)) as taken:
         port = str(taken.getsockname()[1])
         service = serve(**redis, OPS_PORT=port)
@@ -180,7 +180,7 @@ def test_a_busy_operations_port_is_refused_before_serving(serve, redis, project)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_make_run_ends_with_all_its_processes(project, tmp_path, number):
+def test_make_run_stops_with_all_its_processes(project, tmp_path, number):
     project = project.copy(tmp_path)
     with Service(["make", "run"], project.path, tmp_path / "run.log", ENV_FILE=".env") as service:
         hit = [service.get("/api/blogs/").headers["Cache-Status"] for _ in range(2)][1]

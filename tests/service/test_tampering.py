@@ -1,4 +1,4 @@
-"""Whoever can write to Redis runs nothing in a pod, and fails no request."""
+"""A client that can write to Redis cannot execute code in a pod or fail a request."""
 
 import pickle
 from pathlib import Path
@@ -13,7 +13,7 @@ PATHS = ["/api/blogs/", "/api/blogs/1/", "/api/authors/", "/admin/"]
 
 
 class Exploit:
-    """What creates a file when it is unpickled."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, path):
         self._path = path
@@ -43,7 +43,7 @@ def test_every_value_replaced_by_a_pickle_is_a_miss(serve, project, redis_server
 
         responses()
         before = responses()
-        # Values, and not what finds or counts them.
+        # Cached values only, not cacheops' indexes and throttle counters.
         keys = [
             key
             for key in server.scan_iter("*")

@@ -1,8 +1,9 @@
-"""Traces and error reports arrive at a receiver, and their ids are in the log."""
+"""Traces and error reports are delivered, and log lines carry their IDs."""
 
 import gzip
 import http.server
 import threading
+from functools import partial
 
 import pytest
 
@@ -14,21 +15,21 @@ pytestmark = [pytest.mark.network, pytest.mark.server]
 URLS = """
 import logging
 from django.urls import path
-from {package}.urls import urlpatterns as own
+from {package}.urls import urlpatterns as service_urls
 
 def fail(request):
-    password = "HUSH".lower()  # so that the lines of the source do not have it
+    password = "HUSH".lower()  # not in the source lines of the report
     url = "redis://user:" + password + "@host/0"
     logging.getLogger("shop").error("at %s", url, extra=dict(password=password))
     raise ValueError("on purpose, at " + url)
 
-urlpatterns = [*own, path("fail/", fail)]
+urlpatterns = [*service_urls, path("fail/", fail)]
 """
 
 
 @pytest.fixture
 def receiver():
-    """Yield a server's address and what it was sent: paths and bodies."""
+    """Return the address of a server, and the paths and bodies of the requests to it."""
     received: list[tuple[str, bytes]] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -51,7 +52,9 @@ def receiver():
     server.server_close()
 
 
-def test_spans_and_errors_arrive_and_lines_have_the_trace(project, tmp_path, redis_url, receiver):
+def test_spans_and_errors_are_delivered_and_log_lines_carry_the_trace(
+    project, tmp_path, redis_url, receiver
+):
     address, received = receiver
     copy = project.copy(tmp_path)
     run([UV, "sync", "--quiet", "--extra", "tracing", "--extra", "sentry"], cwd=copy.path)
@@ -76,32 +79,34 @@ def test_spans_and_errors_arrive_and_lines_have_the_trace(project, tmp_path, red
     with Service(
         [python, "-m", "gunicorn"], copy.path, tmp_path / "service.log", **environment
     ) as service:
-        answer = service.get("/api/blogs/", Traceparent=f"00-{caller}-b7ad6b7169203331-01")
+        response = service.get("/api/blogs/", Traceparent=f"00-{caller}-b7ad6b7169203331-01")
         assert service.get("/fail/").status == 500
 
         def sent(path):
             return b"".join(body for name, body in received if name.startswith(path))
 
-        wait_for(lambda: bytes.fromhex(caller) in sent("/v1/traces"), "the spans")
-        wait_for(lambda: b"on purpose" in sent("/api/1/"), "the error's report")
-        for part in (b"GET api/blogs/", b"SELECT", b"EVALSHA"):
-            wait_for(lambda part=part: part in sent("/v1/traces"), f"a span with {part!r}")
+        def has_span(part):
+            return part in sent("/v1/traces")
 
-    lines = [
-        line for line in service.lines() if line.get("request_id") == answer.headers["X-Request-ID"]
-    ]
+        wait_for(partial(has_span, bytes.fromhex(caller)), "the spans")
+        wait_for(lambda: b"on purpose" in sent("/api/1/"), "the error report")
+        for part in (b"GET api/blogs/", b"SELECT", b"EVALSHA"):
+            wait_for(partial(has_span, part), f"a span with {part!r}")
+
+    request_id = response.headers["X-Request-ID"]
+    lines = [line for line in service.lines() if line.get("request_id") == request_id]
     assert lines
     assert {line["trace_id"] for line in lines} == {caller}
     assert b"SECRET_KEY" not in sent("/api/1/")
     assert b"hush" not in sent("/api/1/")
 
 
-def test_without_a_tracer_the_callers_trace_is_followed(serve, redis_url):
+def test_without_a_tracer_log_lines_carry_the_callers_trace(serve, redis_url):
     caller = "0af7651916cd43dd8448eb211c80319c"
     with serve(REDIS_URL=redis_url) as service:
         service.get("/", Traceparent=f"00-{caller}-b7ad6b7169203331-01")
-        for wrong in (f"00-{'0' * 32}-b7ad6b7169203331-01", "nonsense", f"ff-{caller}-1-01"):
-            service.get("/", Traceparent=wrong, X_Request_ID="is-wrong")
+        for invalid in (f"00-{'0' * 32}-b7ad6b7169203331-01", "nonsense", f"ff-{caller}-1-01"):
+            service.get("/", Traceparent=invalid, X_Request_ID="is-invalid")
 
     access = [line for line in service.lines() if line["logger"] == "gunicorn.access"]
     assert (access[0]["trace_id"], access[0]["span_id"]) == (caller, "b7ad6b7169203331")

@@ -1,4 +1,4 @@
-"""Settings for the tests of cacheops: its own, with the service's client, prefix and signals."""
+"""Settings for cacheops' tests: its own, with the runtime's client, prefix and signals."""
 
 import os
 
@@ -9,14 +9,14 @@ from tests.settings import DATABASES, INSTALLED_APPS
 
 CACHEOPS_REDIS = os.environ["REDIS_URL"]
 if service.NAME:
-    globals().update(service.own_settings())
+    globals().update(service.added_settings())
     INSTALLED_APPS = ["service_runtime", *INSTALLED_APPS]
 if url := os.environ.get("DATABASE_URL"):
-    os.environ["CACHEOPS_DB"] = "postgresql"  # which adds models to the tests
+    os.environ["CACHEOPS_DB"] = "postgresql"  # adds models to the tests
     for _name in DATABASES:
         _test = {"NAME": f"{service.NAME or 'stock'}_{_name}"}
         DATABASES[_name] = {**dj_database_url.parse(url), "TEST": _test}
 elif service.NAME:
     for _database in DATABASES.values():
-        # Within a transaction of another mode nothing is cached: it may read from a snapshot.
+        # In other modes, nothing is cached in a transaction, since it can read from a snapshot.
         _database["OPTIONS"] = {"transaction_mode": "IMMEDIATE"}

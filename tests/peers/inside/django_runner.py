@@ -1,11 +1,11 @@
-"""Django's test runner, which also records outcomes."""
+"""Django's test runner with a record of the outcomes."""
 
 import outcomes
 from django.test.runner import DiscoverRunner
 
 
 class Runner(DiscoverRunner):
-    """Run the tests as Django does; record what failed."""
+    """Run tests like Django, and record the outcomes."""
 
     def run_suite(self, suite, **kwargs):
         result = super().run_suite(suite, **kwargs)

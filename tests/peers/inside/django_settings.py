@@ -1,10 +1,11 @@
-"""Settings for the tests of Django's caches and sessions, which all use Redis.
+"""Settings for Django's tests of caches and sessions, all with Redis.
 
-Django's tests find a configuration for Redis by the name of Django's backend, so the service's
-class takes its place under that name.
+Django's tests find the Redis cache by the name of Django's backend, so the runtime's class replaces
+it under that name.
 """
 
 import os
+from importlib import import_module
 
 import django.core.cache.backends.redis
 import service
@@ -19,7 +20,7 @@ USE_TZ = False
 
 _cache = {"LOCATION": os.environ["REDIS_URL"]}
 if service.NAME:
-    globals().update(service.own_settings())
-    _cache = service.load("settings").CACHES["default"]
+    globals().update(service.added_settings())
+    _cache = import_module(f"{service.NAME}.settings").CACHES["default"]
     django.core.cache.backends.redis.RedisCache = import_string(_cache["BACKEND"])
 CACHES = {"default": {**_cache, "BACKEND": "django.core.cache.backends.redis.RedisCache"}}

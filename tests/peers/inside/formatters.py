@@ -1,4 +1,4 @@
-"""Put the service's formatter in the place of python-json-logger's."""
+"""Replace python-json-logger's formatter with the runtime's."""
 
 import pythonjsonlogger.json
 import service
@@ -12,7 +12,7 @@ def pytest_configure(config) -> None:
     from service_runtime.logging import JsonFormatter as Base
 
     class JsonFormatter(Base):
-        """The service's formatter, with the arguments and the exception of python-json-logger's."""
+        """The runtime's formatter with python-json-logger's arguments and exception field."""
 
         def __init__(self, *args, **options):
             options |= zip(POSITIONS, args, strict=False)

@@ -1,6 +1,6 @@
-"""Records the outcome of each test in the file PEERS_OUTCOMES; loaded as a pytest plugin.
+"""A pytest plugin that writes the outcome of each test to the file PEERS_OUTCOMES.
 
-The file is JSON: `{"counts": {outcome: number}, "failed": {test id: last line of its error}}`.
+The file is JSON: `{"counts": {outcome: number}, "failed": {test ID: last line of its error}}`.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The generated service under test; none while PEERS_SERVICE is not set, for the stock classes."""
+"""The generated service under test, named by PEERS_SERVICE; unset for the stock classes."""
 
 import os
 from importlib import import_module
@@ -10,10 +10,10 @@ NAME = os.environ.get("PEERS_SERVICE", "")
 APPLICATION = {"CACHEOPS", "REST_FRAMEWORK"}
 
 
-def own_settings() -> dict[str, Any]:
-    """Return the settings that the service adds to Django's, such as those of its runtime.
+def added_settings() -> dict[str, Any]:
+    """Return the settings that the service adds to Django's, such as the runtime's.
 
-    Not those that name its views' classes or its models: the suites have their own.
+    Settings of the suites' own views and models are left out.
     """
     return {
         name: value

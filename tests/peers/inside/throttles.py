@@ -1,7 +1,7 @@
-"""Put the service's throttles in the place of DRF's, as changing the import in a test would.
+"""Replace DRF's throttles with the runtime's, like a changed import in the tests.
 
-Two things of DRF's that the tests rely on are adapted. Their clock is the attribute `timer` of a
-throttle, here the limiter's. And `NUM_PROXIES` is set in `api_settings`, here in the settings.
+Two features of DRF's are adapted for the tests. DRF's clock is the attribute `timer` of a throttle;
+here it is the limiter's. DRF reads `NUM_PROXIES` from `api_settings`; here it is a setting.
 """
 
 import time
@@ -14,7 +14,7 @@ clock = SimpleNamespace(read=time.time)
 
 
 class _Timed(type):
-    """Takes a class' `timer` for the limiter's clock, instead of an attribute of the class."""
+    """Use the attribute `timer` of a class as the limiter's clock."""
 
     def __new__(cls, name, bases, namespace, **kwargs):
         timer = namespace.pop("timer", None)
@@ -37,7 +37,7 @@ def pytest_configure(config) -> None:
 
 @pytest.fixture(autouse=True)
 def _new_limiter(monkeypatch):
-    """Count from 0 in each test, by the clock that the test sets."""
+    """Give each test a new limiter with the clock that the test sets."""
     if not service.NAME:
         return
     clock.read = time.time
@@ -52,17 +52,17 @@ def _substitute() -> None:
     import rest_framework.throttling
     from django.conf import settings
 
-    for name, value in service.own_settings().items():
+    for name, value in service.added_settings().items():
         setattr(settings, name, value)
     from service_runtime.throttling import throttles as ours
 
-    for name, own in {
+    for name, replacement in {
         "SimpleRateThrottle": ours.RateThrottle,
         "AnonRateThrottle": ours.AnonRateThrottle,
         "UserRateThrottle": ours.UserRateThrottle,
         "ScopedRateThrottle": ours.ScopedRateThrottle,
     }.items():
-        setattr(rest_framework.throttling, name, _Timed(name, (own,), {}))
+        setattr(rest_framework.throttling, name, _Timed(name, (replacement,), {}))
 
 
 def pytest_collection_modifyitems(items) -> None:
