@@ -8,7 +8,7 @@ from service_runtime.throttling import (
     UserRateThrottle,
     decisions,
 )
-from tests.throttling.views import ask, statuses, view
+from tests.throttling.views import ask, counted, statuses, view
 
 
 @pytest.mark.parametrize("throttle", [AnonRateThrottle, UserRateThrottle, ScopedRateThrottle])
@@ -127,9 +127,13 @@ def test_without_redis_scopes_fail_open_except_those_in_fail_closed(
     set_rates(scoped="1/h")
     limited = view(throttle_classes=[ScopedRateThrottle], throttle_scope="scoped")
 
+    outcome = "failed_open" if status == 200 else "failed_closed"
+    before = counted("scoped", outcome)
+
     response = ask(limited)
 
     assert [response.status_code, *statuses(limited, 2)] == [status] * 3
+    assert counted("scoped", outcome) == before + 3
     event = "throttle_failed_open" if status == 200 else "throttle_failed_closed"
     (record,) = [record for record in caplog.records if hasattr(record, "ev")]
     assert (record.ev, record.data) == (event, {"scope": "scoped", "error": "connection refused"})

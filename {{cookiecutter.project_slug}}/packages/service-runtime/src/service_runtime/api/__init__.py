@@ -1,1 +1,1 @@
-"""The API: every error under API_PREFIX is JSON or problem details (RFC 9457), and in the schema."""
+"""The API: errors under API_PREFIX are JSON or problem details (RFC 9457), and in the schema."""
