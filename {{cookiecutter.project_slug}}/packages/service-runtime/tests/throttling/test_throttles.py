@@ -1,6 +1,7 @@
 """Clients, tiers, exempt networks, shadow rates, and outages of Redis."""
 
 import pytest
+import redis
 
 from service_runtime.throttling import (
     AnonRateThrottle,
@@ -115,7 +116,6 @@ def test_without_redis_scopes_fail_open_except_those_in_fail_closed(
     settings, set_rates, monkeypatch, caplog, closed, status
 ):
     caplog.set_level("INFO")
-    import redis
 
     class Unavailable:
         def take(self, limits, cost=1):
@@ -149,6 +149,19 @@ def test_without_redis_scopes_fail_open_except_those_in_fail_closed(
     if status == 503:
         assert response.headers["Retry-After"] == "1"
         assert response.data["detail"] == "Try again in a moment."
+
+
+def test_a_shadow_scope_does_not_fail_closed(settings, set_rates, monkeypatch):
+    class Unavailable:
+        def take(self, limits, cost=1):
+            raise redis.ConnectionError
+
+    monkeypatch.setattr(decisions, "limiter", Unavailable)
+    settings.THROTTLING_FAIL_CLOSED = ["scoped"]
+    set_rates(scoped="1/h;shadow")
+    limited = view(throttle_classes=[ScopedRateThrottle], throttle_scope="scoped")
+
+    assert statuses(limited, 2) == [200, 200]
 
 
 @pytest.mark.parametrize("header", ["10.0.0.1", "unknown", "", "1.2.3.4;x, 10.0.0.1"])
