@@ -20,6 +20,7 @@ from service_runtime.rates import BLOCK, Rate, Window, parse_rate, rate_of, rate
         ("100 per hour", [(100, 3600)]),
         ("100 PER 10 minutes", [(100, 600)]),
         ("10 per s;1000 per day", [(10, 1), (1000, 86_400)]),
+        ("1000000000/366d", [(1_000_000_000, 31_622_400)]),
         (" off ", []),
         (" Block ", [(0, 0)]),
     ],

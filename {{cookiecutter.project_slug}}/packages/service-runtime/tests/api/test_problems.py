@@ -181,8 +181,7 @@ def test_a_setting_enables_problem_details_for_all_clients(client, settings):
     settings.API_PROBLEM_DETAILS = True
 
     for url in ("/api/nothing/", "/api/invalid/", "/api/page/"):
-        response = client.put(url)
-        assert response.headers["Content-Type"] == "application/problem+json"
+        assert client.put(url).headers["Content-Type"] == "application/problem+json"
 
 
 def test_invalid_values_are_reported_by_field(client):
@@ -248,5 +247,5 @@ def test_an_exception_is_logged_once_with_its_stack(client, caplog):
 
     client.get("/api/broken/")
 
-    records = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert [record.exc_info[0] for record in records] == [RuntimeError]
+    errors = [record.exc_info[0] for record in caplog.records if record.levelname == "ERROR"]
+    assert errors == [RuntimeError]

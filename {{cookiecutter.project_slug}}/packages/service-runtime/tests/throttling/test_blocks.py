@@ -5,7 +5,7 @@ from django.http import HttpResponse
 from django.urls import path
 
 from service_runtime.throttling import ScopedRateThrottle, decisions, throttled
-from tests.throttling.views import statuses, view
+from tests.throttling.views import counted, statuses, view
 
 Blocked = view(throttle_classes=[ScopedRateThrottle], throttle_scope=["blocked", "other"])
 
@@ -65,20 +65,14 @@ def test_a_shadow_block_is_only_reported(client, set_rates, caplog):
 
 
 def test_a_block_is_counted_and_logged_as_a_denial(set_rates, caplog):
-    from prometheus_client import REGISTRY
-
-    def denied():
-        labels = {"scope": "blocked", "outcome": "denied"}
-        return REGISTRY.get_sample_value("throttle_requests_total", labels) or 0
-
     set_rates(blocked="block", other="9/h")
     decisions._logged.clear()
-    before = denied()
+    before = counted("blocked", "denied")
 
     with caplog.at_level("INFO"):
         assert statuses(Blocked, 2) == [429, 429]
 
-    assert denied() == before + 2
+    assert counted("blocked", "denied") == before + 2
     assert ("throttled", {"scope": "blocked", "client": "ip:203.0.113.7"}) in [
         (record.ev, record.data) for record in caplog.records if hasattr(record, "ev")
     ]

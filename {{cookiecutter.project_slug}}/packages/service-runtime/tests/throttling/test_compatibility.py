@@ -143,6 +143,14 @@ def test_any_object_can_be_the_view(set_rates):
     assert scoped.allow_request(request, object())
 
 
+def test_a_request_that_is_not_counted_can_be_any_object():
+    throttle: Any = SimpleRateThrottle()
+    throttle.get_cache_key = lambda request, view: None
+
+    assert throttle.allow_request({}, {})
+    assert throttle.wait() is None
+
+
 def test_a_throttle_that_overrides_allow_request_decides_separately(set_rates, calls):
     class ButForStaff(UserRateThrottle):
         scope = "others"

@@ -1,6 +1,7 @@
 """Clients, tiers, exempt networks, shadow rates, and outages of Redis."""
 
 import pytest
+import redis
 
 from service_runtime.throttling import (
     AnonRateThrottle,
@@ -8,7 +9,7 @@ from service_runtime.throttling import (
     UserRateThrottle,
     decisions,
 )
-from tests.throttling.views import ask, statuses, view
+from tests.throttling.views import ask, counted, statuses, view
 
 
 @pytest.mark.parametrize("throttle", [AnonRateThrottle, UserRateThrottle, ScopedRateThrottle])
@@ -115,7 +116,6 @@ def test_without_redis_scopes_fail_open_except_those_in_fail_closed(
     settings, set_rates, monkeypatch, caplog, closed, status
 ):
     caplog.set_level("INFO")
-    import redis
 
     class Unavailable:
         def take(self, limits, cost=1):
@@ -127,9 +127,13 @@ def test_without_redis_scopes_fail_open_except_those_in_fail_closed(
     set_rates(scoped="1/h")
     limited = view(throttle_classes=[ScopedRateThrottle], throttle_scope="scoped")
 
+    outcome = "failed_open" if status == 200 else "failed_closed"
+    before = counted("scoped", outcome)
+
     response = ask(limited)
 
     assert [response.status_code, *statuses(limited, 2)] == [status] * 3
+    assert counted("scoped", outcome) == before + 3
     event = "throttle_failed_open" if status == 200 else "throttle_failed_closed"
     (record,) = [record for record in caplog.records if hasattr(record, "ev")]
     assert (record.ev, record.data) == (event, {"scope": "scoped", "error": "connection refused"})
@@ -145,6 +149,19 @@ def test_without_redis_scopes_fail_open_except_those_in_fail_closed(
     if status == 503:
         assert response.headers["Retry-After"] == "1"
         assert response.data["detail"] == "Try again in a moment."
+
+
+def test_a_shadow_scope_does_not_fail_closed(settings, set_rates, monkeypatch):
+    class Unavailable:
+        def take(self, limits, cost=1):
+            raise redis.ConnectionError
+
+    monkeypatch.setattr(decisions, "limiter", Unavailable)
+    settings.THROTTLING_FAIL_CLOSED = ["scoped"]
+    set_rates(scoped="1/h;shadow")
+    limited = view(throttle_classes=[ScopedRateThrottle], throttle_scope="scoped")
+
+    assert statuses(limited, 2) == [200, 200]
 
 
 @pytest.mark.parametrize("header", ["10.0.0.1", "unknown", "", "1.2.3.4;x, 10.0.0.1"])

@@ -1,5 +1,6 @@
 """Views to throttle, and requests to them."""
 
+from prometheus_client import REGISTRY
 from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory, force_authenticate
 from rest_framework.views import APIView
@@ -36,3 +37,9 @@ def statuses(view_class, times, **options):
 def by(name):
     """Return a header that identifies the sender of a request."""
     return {"X-Tenant": name}
+
+
+def counted(scope, outcome):
+    """Return the number of requests in a scope that the metric has for an outcome."""
+    labels = {"scope": scope, "outcome": outcome}
+    return REGISTRY.get_sample_value("throttle_requests_total", labels) or 0

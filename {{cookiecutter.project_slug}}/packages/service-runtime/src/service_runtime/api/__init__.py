@@ -1,1 +1,1 @@
-"""The API's errors, parsers and schema: every error under API_PREFIX is JSON or problem details."""
+"""The API: errors under API_PREFIX are JSON or problem details (RFC 9457), and in the schema."""

@@ -96,7 +96,8 @@ class AutoSchema(openapi.AutoSchema):
         parameters = operation.get("parameters", [])
         in_path = any(parameter["in"] == "path" for parameter in parameters)
         in_query = {parameter["name"] for parameter in parameters if parameter["in"] == "query"}
-        paging = {parameter["name"] for parameter in self._get_pagination_parameters()}  # type: ignore[no-untyped-call]
+        get_paging: Any = self._get_pagination_parameters
+        paging = {parameter["name"] for parameter in get_paging()}
         has_body = "requestBody" in operation
         if has_body or in_query - paging:
             yield "400"
@@ -156,7 +157,8 @@ class AutoSchema(openapi.AutoSchema):
 
     def _component(self, kind: str, name: str) -> dict[str, str]:
         """Register a component if it is missing, and return the reference to it."""
-        component: Any = ResolvedComponent(name, kind, COMPONENTS[name], object=name)  # type: ignore[no-untyped-call]
+        create: Any = ResolvedComponent
+        component = create(name, kind, COMPONENTS[name], object=name)
         self.registry.register_on_missing(component)
         ref: dict[str, str] = component.ref
         return ref

@@ -163,7 +163,7 @@ def _decide(request: Request, view: APIView, throttle: RateThrottle) -> Decision
     http_request: Any = django_request(request)
     state = getattr(http_request, "throttling", None)
     if state is None or state.view is not view:
-        state = http_request.throttling = Throttling(view)
+        state = Throttling(view)
     is_joint = _is_joint(throttle)
     if state.joint is not None and (is_joint or not state.joint):
         return state.joint
@@ -176,6 +176,7 @@ def _decide(request: Request, view: APIView, throttle: RateThrottle) -> Decision
             errors.append(error)
     new = [scope for scope in scopes if scope not in state.counted]
     if new:
+        http_request.throttling = state
         state.policies += decide(http_request, new, _cost(request, view)).policies
         state.counted.update(new)
     decision = Decision([policy for policy in state.policies if policy.scope in scopes])
