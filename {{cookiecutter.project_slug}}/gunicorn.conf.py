@@ -9,6 +9,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "{{ cookiecutter.project_slug }}
 
 from service_runtime.serving import gunicorn
 
-# Assign here what should differ from the runtime's choices.
+# Assign settings that differ from the defaults of the runtime below.
 globals().update(gunicorn.configuration("{{ cookiecutter.__kubernetes_name }}"))
 wsgi_app = "{{ cookiecutter.project_slug }}.wsgi:application"

@@ -69,8 +69,9 @@ class Project:
 
     @cached_property
     def settings(self) -> set[str]:
-        """Settings, environment variables, and the variables of Makefiles."""
+        """Settings, environment variables, and the variables of Makefiles and workflows."""
         names = set(self._find("Makefile", r"\b([A-Z][A-Z_]+)\b ?[:?]?="))
+        names |= set(self._find("*.yml", r"\b(?:secrets|vars)\.([A-Z_]+)"))
         for path in self.files:
             if path.name in {"conf.py", "environment.py", "settings.py", "variables.py"}:
                 names |= set(_settings_in(ast.parse((self.root / path).read_text())))
@@ -97,7 +98,7 @@ class Project:
 
     def _find(self, name: str, pattern: str) -> Iterator[str]:
         for path in self.files:
-            if path.name == name:
+            if path.match(name):
                 yield from re.findall(pattern, (self.root / path).read_text(), re.MULTILINE)
 
 

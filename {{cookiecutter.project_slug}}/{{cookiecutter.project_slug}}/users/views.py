@@ -29,7 +29,7 @@ class TokenApiView(APIView):
     throttle_scope = "login"
 
     def get_authenticators(self) -> list[BaseAuthentication]:
-        # A client that signs in again may still send its expired token.
+        # A client that signs in again can still send its expired token.
         is_post = self.request is not None and self.request.method == "POST"
         return [] if is_post else super().get_authenticators()
 
