@@ -1,3 +1,5 @@
+"""Variables are read from the environment and files; invalid ones are reported all at once."""
+
 import json
 
 import pytest
@@ -30,7 +32,7 @@ def parse_key(key):
     raise ValueError(f"{key!r} is no key such as https://user:password@host.")
 
 
-def test_the_log_shows_examples_and_no_secrets(monkeypatch, caplog):
+def test_log_shows_examples_and_no_secrets(monkeypatch, caplog):
     """Through the log, which redacts what is not known to be free of secrets."""
     monkeypatch.setenv("REDIS_URL", "http://:hush@host")
     monkeypatch.setenv("ALLOWED_HOSTS", "redis://:hush@host")
@@ -62,21 +64,21 @@ def test_the_log_shows_examples_and_no_secrets(monkeypatch, caplog):
     ]
 
 
-def test_what_others_say_at_the_start_is_redacted(caplog):
+def test_other_errors_at_the_start_are_redacted(caplog):
     with pytest.raises(SystemExit):
         boot.fail("cannot reach redis://:hush@host")
 
     assert "hush" not in JsonFormatter("acme", "1").format(caplog.records[0])
 
 
-def test_a_secret_may_be_mounted_as_a_file(monkeypatch, tmp_path):
+def test_secret_can_be_mounted_as_a_file(monkeypatch, tmp_path):
     (tmp_path / "key").write_text("from a file\n")
     monkeypatch.setenv("SECRET_KEY_FILE", str(tmp_path / "key"))
 
     assert Environment().str("SECRET_KEY") == "from a file"
 
 
-def test_a_file_that_cannot_be_read_is_reported(monkeypatch, tmp_path):
+def test_unreadable_file_is_reported(monkeypatch, tmp_path):
     monkeypatch.setenv("SECRET_KEY_FILE", str(tmp_path / "missing"))
     env = Environment()
     env.str("SECRET_KEY", "")
@@ -94,14 +96,14 @@ def test_a_file_that_cannot_be_read_is_reported(monkeypatch, tmp_path):
         "unix:///tmp/r.sock",
     ],
 )
-def test_redis_urls(url):
+def test_redis_url_is_accepted(url):
     validate_redis_url(url)
 
 
 @pytest.mark.parametrize(
     "url", ["localhost:6379", "http://localhost", "redis://", "redis://host:port", "redis://:p#w@h"]
 )
-def test_what_is_no_redis_url_is_refused(url):
+def test_invalid_redis_url_is_rejected(url):
     with pytest.raises(ValidationError, match="Must look like redis://"):
         validate_redis_url(url)
 

@@ -1,3 +1,5 @@
+"""Human-readable lines for development."""
+
 import logging
 import re
 import sys
@@ -9,7 +11,7 @@ from service_runtime.logging.console import ConsoleFormatter
 
 @pytest.fixture
 def line_of(monkeypatch):
-    """Return a function that formats a record, on a terminal or not."""
+    """Return a function that formats a record, for a terminal or not."""
 
     def line_of(level, message="paid", *, terminal=False, **extra):
         monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
@@ -20,7 +22,7 @@ def line_of(monkeypatch):
     return line_of
 
 
-def test_a_line_has_time_severity_logger_message_and_data(line_of):
+def test_line_has_time_severity_logger_message_and_data(line_of):
     line = line_of(logging.INFO, data={"order": 17, "token": "hush"})
 
     assert re.fullmatch(
@@ -37,7 +39,7 @@ def test_severities_differ_in_colour_on_a_terminal_only(line_of, level, colour):
     assert "\033" not in line_of(level)
 
 
-def test_what_is_usual_has_no_colour(line_of):
+def test_info_has_no_colour(line_of):
     assert "\033" not in line_of(logging.INFO, terminal=True)
 
 

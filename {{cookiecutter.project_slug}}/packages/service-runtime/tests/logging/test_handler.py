@@ -1,167 +1,21 @@
+"""Lines are written atomically, or counted as lost."""
+
 import json
-import logging
 import os
 import subprocess
-import sys
-import textwrap
-import threading
 
 import pytest
 
-from service_runtime.logging.context import Context, current, in_context
 from tests.logging.conftest import parsed
-
-BOOT = """
-import logging, os, sys, threading
-sys.path.insert(0, {path!r})
-from service_runtime.logging import boot
-boot.start("acme", stream={stream!r})
-log = logging.getLogger("test")
-"""
-
-
-@pytest.fixture
-def script(tmp_path):
-    """Return a function that makes the command line of a program that logs."""
-
-    def script(code, stream="stdout"):
-        path = tmp_path / "script.py"
-        head = BOOT.format(path=os.getcwd(), stream=stream)
-        path.write_text(head + textwrap.dedent(code))
-        return [sys.executable, path]
-
-    return script
-
-
-def run(command, **options):
-    """Return what a program wrote, which has to be JSON on either stream."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
-    return [parsed(line) for line in done.stdout.splitlines()], [
-        parsed(line) for line in done.stderr.splitlines()
-    ]
 
 
 def output(process):
-    """Return what a program's standard output can be read from."""
+    """Return the reading end of a program's stdout."""
     assert process.stdout
     return process.stdout
 
 
-def test_whatever_is_printed_is_a_record(script):
-    out, err = run(
-        script(
-            """
-            import warnings
-            print("printed", "twice")
-            print("no end", end="")
-            sys.stdout.flush()
-            sys.stderr.write("an error\\n")
-            warnings.warn("careful")
-            thread = threading.Thread(target=lambda: 1 / 0, name="worker")
-            thread.start()
-            thread.join()
-
-            class Destroyed:
-                def __del__(self):
-                    raise ValueError("late")
-
-            Destroyed()
-            log.warning("logged")
-            raise KeyError("end")
-            """
-        )
-    )
-
-    assert err == []
-    assert [(line["severity"], line["message"]) for line in out[:3]] == [
-        ("INFO", "printed twice"),
-        ("INFO", "no end"),
-        ("ERROR", "an error"),
-    ]
-    assert "careful" in out[3]["message"]
-    assert (out[4]["message"], out[4]["exception.type"]) == (
-        "Uncaught ZeroDivisionError in thread worker",
-        "builtins.ZeroDivisionError",
-    )
-    assert out[5]["exception.message"] == "late"
-    assert out[6]["message"] == "logged"
-    assert (out[7]["severity"], out[7]["exception.type"]) == ("CRITICAL", "builtins.KeyError")
-
-
-def test_what_stderr_calls_a_warning_is_none_of_the_errors(script):
-    out, _ = run(
-        script(
-            """
-            for written in [
-                "careless",
-                "views.py:7: Warning [blog]: careful",
-                "NOTICE: informed",
-                "[warning] careful",
-                "Warnings are not listed",
-                "System check identified some issues:\\n\\nWARNINGS:\\n?: (security.W1) careful",
-                "System check identified some issues:\\n\\nERRORS:\\n?: (a.E1)\\n\\nWARNINGS:\\ny",
-            ]:
-                sys.stderr.write(f"{written}\\n")
-            """
-        )
-    )
-
-    levels: dict[str, list[str]] = {severity: [] for severity in ("ERROR", "WARNING", "INFO")}
-    for line in out:
-        levels[line["severity"]].append(line["message"])
-    assert levels["WARNING"] == [
-        *("views.py:7: Warning [blog]: careful", "[warning] careful"),
-        *("System check identified some issues:", "WARNINGS:", "?: (security.W1) careful"),
-    ]
-    assert levels["INFO"] == ["NOTICE: informed"]
-    assert levels["ERROR"][:2] == ["careless", "Warnings are not listed"]
-    assert levels["ERROR"][2:] == [
-        *("System check identified some issues:", "ERRORS:", "?: (a.E1)", "WARNINGS:", "y"),
-    ]
-
-
-def test_a_handler_of_the_teams_own_does_not_log_for_ever(script):
-    out, err = run(
-        script(
-            """
-            logging.getLogger().addHandler(logging.StreamHandler())
-            log.warning("once")
-            """
-        )
-    )
-
-    assert [line["message"] for line in out] == ["once", "once"]
-    assert err == []
-
-
-def test_a_thread_that_ends_itself_is_no_failure(script):
-    out, err = run(
-        script(
-            """
-            thread = threading.Thread(target=sys.exit)
-            thread.start()
-            thread.join()
-            """
-        )
-    )
-
-    assert (out, err) == ([], [])
-
-
-def test_what_is_printed_without_an_end_does_not_pile_up(script):
-    out, _ = run(
-        script(
-            """
-            for _ in range(100):
-                print("x" * 1000, end="")
-            """
-        )
-    )
-
-    assert len(out) == 12
-
-
-def test_a_stream_that_does_not_wait_loses_nothing(script):
+def test_nonblocking_output_loses_no_line(script):
     command = script(
         """
         os.set_blocking(1, False)
@@ -176,16 +30,8 @@ def test_a_stream_that_does_not_wait_loses_nothing(script):
     assert numbers == list(range(1000))
 
 
-def test_a_command_keeps_its_output(script):
-    command = script('print("output"); log.warning("logged")', stream="stderr")
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-
-    assert done.stdout == "output\n"
-    assert parsed(done.stderr.rstrip())["message"] == "logged"
-
-
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_a_closed_stream_breaks_nothing(script, stream):
+def test_closed_output_is_counted_and_reported(script, stream):
     code = """
     os.close(1)
     os.close(2) if {both} else None
@@ -204,8 +50,8 @@ def test_a_closed_stream_breaks_nothing(script, stream):
         assert "cannot be written" in parsed(done.stderr.rstrip())["message"]
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a disk that is full")
-def test_a_full_disk_breaks_nothing(script):
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")
+def test_full_disk_is_reported_once(script):
     with open("/dev/full", "w") as full:
         command = script('log.warning("one"); log.warning("two"); raise SystemExit(3)')
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
@@ -214,8 +60,8 @@ def test_a_full_disk_breaks_nothing(script):
     assert "No space left on device" in parsed(done.stderr.rstrip())["message"]  # once
 
 
-def test_lines_of_several_processes_stay_whole(script):
-    """More than a pipe takes at once, from four processes, to a reader that is slow."""
+def test_lines_of_several_processes_are_atomic(script):
+    """Four processes write lines longer than PIPE_BUF to a slow reader."""
     command = script(
         """
         for _ in range(3):
@@ -236,8 +82,8 @@ def test_lines_of_several_processes_stay_whole(script):
     assert sum(parsed(line)["message"] == "small" for line in lines) == 4 * 150
 
 
-def test_a_queue_drops_and_counts_and_nothing_else_is_lost(script):
-    """The reader comes late; what it gets and what was dropped is all there was."""
+def test_full_queue_drops_and_counts_lines(script):
+    """The reader starts late; the lines that it gets and the dropped ones are all there are."""
     command = script(
         """
         from service_runtime.logging.formatter import JsonFormatter
@@ -253,7 +99,7 @@ def test_a_queue_drops_and_counts_and_nothing_else_is_lost(script):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert (
             process.stderr and process.stderr.read(4)
-        ) == b"done"  # it does not wait for the reader
+        ) == b"done"  # without waiting for the reader
         lines = [parsed(line) for line in output(process).read().decode().splitlines()]
 
     dropped = [line for line in lines if "were dropped" in line["message"]]
@@ -263,7 +109,7 @@ def test_a_queue_drops_and_counts_and_nothing_else_is_lost(script):
     assert dropped
 
 
-def test_a_reader_that_does_not_read_is_waited_for(script):
+def test_writer_waits_for_a_slow_reader(script):
     command = script(
         """
         for number in range(500):
@@ -278,17 +124,50 @@ def test_a_reader_that_does_not_read_is_waited_for(script):
     assert [line["message"] for line in lines] == [str(number) for number in range(500)]
 
 
-def test_a_thread_can_take_the_context_along(lines):
-    token = current.set(Context(request_id="abcdefgh"))
-    log = logging.getLogger("django_default")
+def test_line_after_a_partial_one_starts_on_a_new_line(script, tmp_path):
+    """The disk is full in the middle of a line, and later it is not."""
+    command = script(
+        f"""
+        import resource
+        from service_runtime.metrics import LOG_RECORDS_DROPPED
+        import signal
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+        log.warning("lost %s", "x" * 500)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        log.warning("written")
+        open({str(tmp_path / "dropped")!r}, "w").write(str(LOG_RECORDS_DROPPED._value.get()))
+        """
+    )
+    with open(tmp_path / "log", "w") as log:
+        subprocess.run(command, stdout=log, stderr=subprocess.DEVNULL, check=True)
 
-    def work():
-        log.warning("working")
+    partial, whole = (tmp_path / "log").read_text().splitlines()
+    assert len(partial) == 100
+    assert parsed(whole)["message"] == "written"
+    assert (tmp_path / "dropped").read_text() == "1.0"
 
-    threads = [threading.Thread(target=in_context(work)), threading.Thread(target=work)]
-    current.reset(token)
-    for thread in threads:
-        thread.start()
-        thread.join()
 
-    assert [line.get("request_id") for line in lines()] == ["abcdefgh", None]
+def test_forked_process_writes_its_own_queue(script):
+    """A fork inherits neither the thread that writes nor the lines that wait for it."""
+    command = script(
+        """
+        from service_runtime.logging.formatter import JsonFormatter
+        from service_runtime.logging.handler import LineHandler, drain
+        handler = LineHandler("stdout", capacity=100)
+        handler.setFormatter(JsonFormatter("acme", "1"))
+        logging.getLogger().handlers = [handler]
+        log.warning("of the parent")
+        if child := os.fork():
+            os.waitpid(child, 0)
+        else:
+            log.warning("of the child")
+            drain()
+            os._exit(0)
+        """
+    )
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    messages = sorted(parsed(line)["message"] for line in done.stdout.splitlines())
+    assert messages == ["of the child", "of the parent"]

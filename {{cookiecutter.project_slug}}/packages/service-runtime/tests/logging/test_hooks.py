@@ -95,7 +95,7 @@ def test_hooks_for_exceptions_and_stacks_are_called():
     ],
 )
 @pytest.mark.parametrize("record", [record_of(failed=True), access()], ids=str)
-def test_a_hook_that_fails_loses_no_record(hook, record):
+def test_failing_hook_loses_no_record(hook, record):
     def fail(*args, **kwargs):
         raise RuntimeError("of the hook")
 
@@ -106,7 +106,7 @@ def test_a_hook_that_fails_loses_no_record(hook, record):
     assert line.get("logging_error") == ("RuntimeError: of the hook" if is_called else None)
 
 
-def test_options_that_fit_are_taken():
+def test_supported_options_are_applied():
     formatter = JsonFormatter(
         "acme",
         "1",
@@ -140,7 +140,7 @@ def test_options_that_fit_are_taken():
         ({"rename_fields": {"levelname": "level"}}, "severity"),
     ],
 )
-def test_options_that_do_not_fit_are_rejected(option, replacement):
+def test_unsupported_options_are_rejected_with_their_replacement(option, replacement):
     with pytest.raises(TypeError, match=replacement):
         JsonFormatter("acme", "1", **option)
 
@@ -150,7 +150,7 @@ def test_hooks_that_would_not_be_called_are_rejected():
         type("Styled", (JsonFormatter,), {"parse": lambda self: []})
 
 
-def test_a_trace_from_another_process_is_kept():
+def test_trace_of_another_process_is_logged():
     line = parsed(JsonFormatter("acme", "1").format(record_of(exc_text="ValueError: token=hush")))
 
     assert line["exception.stacktrace"] == "ValueError: token=[redacted]"

@@ -1,101 +1,79 @@
+"""Secrets are redacted by name in every structure."""
+
 import collections
 import dataclasses
-import json
 import logging
-import time
 import types
-import urllib.parse
 
 import attr
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from service_runtime.logging import log_event
+from service_runtime.logging import log_event, redaction
 from service_runtime.logging.redaction import Masked
-from service_runtime.logging.scanner import redacted
-from service_runtime.logging.values import plain, text
-
-CREDENTIALS = {
-    "bearer": "rejected Bearer hush123 at once",
-    "bearer, a word": "rejected Bearer hush",
-    "a token": "Token 9944b09199c62bcf9418ad846dd0e4bbdfc6hush",
-    "basic": "Basic YWRhOmh1c2g= hush"[:-5],
-    "a JWT": "got eyJhbGciOiJIUzI1NiJ9.hush.hush",
-    "a hash": "INSERT VALUES ('pbkdf2_sha256$870000$hush$hush=', 1)",
-    "a private key": "-----BEGIN RSA PRIVATE KEY-----\nhush\n-----END RSA PRIVATE KEY-----",
-    "a header": "Authorization: Bearer hush",
-    "a quoted header": "curl -H 'Authorization: hush hush' https://example.com",
-    "a header's key": "X-Api-Key: hush",
-    "cookies": "Cookie: a=hush; sessionid=hush",
-    "a cookie": "Set-Cookie: sessionid=hush; HttpOnly; Path=/",
-    "a pair": "('Authorization', 'hush hush')",
-    "pairs": """[["Authorization", "hush"], ["Cookie", "a=hush"]]""",
-    "pairs of bytes": "[(b'authorization', b'hush'), (b'accept', b'*/*')]",
-    "a manifest": "{'name': 'DB_PASSWORD', 'value': 'hush'}",
-    "the environment": "environ({'SECRET_KEY': 'hush', 'HOME': '/'})",
-    "a shell's": 'declare -x DB_PASSWORD="hush hush"',
-    "a command's": "Command '['mysql', '--password', 'hush']' returned 1",
-    "an option": "mysql --password hush --host db",
-    "an assignment": "password = hush",
-    "a quoted assignment": "password = 'hush hush'",
-    "brackets in a value": "password=p)hush user=ada",
-    "a line of YAML": "password: hush",
-    "a list": "passwords=['hush', 'hush']",
-    "a part of a secret": "Config(credentials=Login(user='hush', note='(hush'), x=1)",
-    "an object": "password=<Secret hush>",
-    "another language": "Login{user='ada', password=hush}",
-    "JSON in JSON": r'{"body": "{\"password\": \"a \\\"hush\\\" b\"}"}',
-    "what is cut off": "{'password': 'hush",
-    "a request": "<WSGIRequest: GET '/path?token=hush'>",
-    "an encoded query": "https://example.com/?next=/x%3Ftoken%3Dhush",
-    "an encoded name": "user%5Bpassword%5D=hush&%5Btoken%5D=hush",
-    "a row": "DETAIL:  Failing row contains (1, it's, hush) hush).",
-    "a key": "DETAIL:  Key (id, token)=(1, hush) already exists.",
-    "a query": """UPDATE "users" SET "password" = 'hush' WHERE "id" = 5""",
-}
-READABLE = [
-    "tokens: 5",
-    "max_tokens=100",
-    "password reset for user",
-    "the token expired",
-    "Token expired at 2026",
-    "password: This field is required.",
-    "Forbidden (CSRF token missing.): /api/x/",
-    "Basic authentication is required",
-    "missing Bearer token",
-    'WWW-Authenticate: Bearer realm="api"',
-    "session: closed",
-    "auth: ok",
-    "tokenizer=bert",
-    "password=None",
-    '"token" = %s AND "id" = %s',
-    "SELECT token FROM t WHERE id = 5",
-    "2026-11-24T10:00:00 key: value",
-    "UNIQUE constraint failed: users_token.key",
-]
+from service_runtime.logging.values import plain
 
 
-@pytest.mark.parametrize("secret", CREDENTIALS.values(), ids=CREDENTIALS)
-def test_secrets_in_text_are_redacted(lines, secret):
-    logger = logging.getLogger("django_default")
-    log_event("secret", {"value": secret, secret[:190]: 1})
-    logger.warning(secret)
-    logger.warning("%s", secret)
-    try:
-        error = ValueError(secret)
-        error.add_note(secret)
-        raise ExceptionGroup("two", [error, KeyError(secret)]) from RuntimeError(secret)
-    except ExceptionGroup:
-        logger.exception("failed")
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "token=hush&page=1",
+        "https://example.com/?page=1&user[password]=hush",
+        "https://example.com/#access_token=hush",
+        "a=1;token=hush",
+        "https://hush@example.com/",
+        "redis://user:hu/sh@host:6379/0",
+        "redis://:p@hush@host:6379/0",
+        [("Authorization", "hush"), ("Accept", "text/plain")],
+        {"Authorization": "hush"}.items(),
+        {"jwt": "hush"},
+        {"signing_key": "hush"},
+        {"session": "hush"},
+        {"auth": "hush"},
+    ],
+)
+def test_secrets_in_queries_urls_and_pairs_are_redacted(lines, secret):
+    log_event("secret", {"value": secret})
 
-    assert len(lines()) == 4
+    assert "[redacted]" in str(lines())
     assert "hush" not in str(lines())
+    assert "hu/sh" not in str(lines())
 
 
-@pytest.mark.parametrize("readable", READABLE)
-def test_text_about_secrets_stays_readable(readable):
-    assert text(readable) == readable
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password",
+        "user_password",
+        "Authorization",
+        "HTTP_COOKIE",
+        "Set-Cookie",
+        "apiKey",
+        "api-key",
+        "private_key",
+        "csrfmiddlewaretoken",
+        "sessionid",
+        "CLIENT_SECRET",
+        "X-Auth-Token",
+        "pin",
+    ],
+)
+def test_values_of_secret_names_are_redacted(lines, name):
+    redaction.redact(["PIN"])
+    log_event("secret", {"headers": [{name: "hush"}], name: {"deep": "hush"}})
+    logging.getLogger("django_default").warning("secret", extra={name: "hush"})
+    redaction.redact([])
+
+    for line in lines():
+        assert "hush" not in str(line)
+        assert "[redacted]" in str(line)
+
+
+def test_values_of_other_names_are_not_redacted(lines):
+    log_event("fine", {"tokenizer": 1, "author": "Ada", "key": "k", "is_secret": False})
+
+    assert lines()[0]["data"]["author"] == "Ada"
+    assert lines()[0]["data"]["key"] == "k"
+    assert lines()[0]["data"]["is_secret"] is False
 
 
 @dataclasses.dataclass
@@ -154,7 +132,7 @@ def test_secrets_in_other_structures_are_redacted(value):
     assert "hush" not in str(plain(value))
 
 
-def test_what_an_author_hides_stays_hidden():
+def test_fields_hidden_by_their_class_stay_hidden():
     @dataclasses.dataclass
     class Hidden:
         value: str
@@ -170,7 +148,7 @@ def test_what_an_author_hides_stays_hidden():
     assert "hush" not in str(plain(Shortened("hush")))
 
 
-def test_a_field_is_read_without_its_class():
+def test_field_is_read_without_running_its_class():
     @dataclasses.dataclass
     class Lazy:
         user: str = "ada"
@@ -183,84 +161,11 @@ def test_a_field_is_read_without_its_class():
     assert plain(Lazy()) == {"user": "ada"}
 
 
-def test_a_count_of_tokens_is_none_of_them():
+def test_count_of_tokens_is_not_a_secret():
     assert plain({"total_tokens": 12, "token": 12}) == {"total_tokens": 12, "token": "[redacted]"}
 
 
-def test_a_trace_keeps_its_code_but_no_literal(lines):
-    def login(password):
-        raise ValueError(f"password={password}")
-
-    given = "hush"
-    try:
-        login(password=given), login(password="literal")
-    except ValueError:
-        logging.getLogger("django_default").exception("failed", stack_info=True)
-
-    (line,) = lines()
-    trace = line["exception.stacktrace"]
-    assert 'login(password=given), login(password="[redacted]")' in trace
-    assert "ValueError: password=[redacted]" in trace
-    assert "stack_info=True" in line["stack_info"]
-
-
-def test_masked_text_is_logged_as_it_is(lines):
+def test_masked_text_is_logged_unchanged(lines):
     logging.getLogger("django_default").critical(Masked("redis://user:password@host"))
 
     assert lines()[0]["message"] == "redis://user:password@host"
-
-
-SECRET = "p4$'\"\\ws(}]),;& hush"
-values = st.recursive(
-    st.none() | st.integers() | st.text("ab'\"\\()[]{},:= ", max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner),
-    max_leaves=8,
-)
-
-
-@given(values, values, st.sampled_from(["password", "api_key", "Set-Cookie", "x_token"]))
-@settings(deadline=None)
-def test_no_surrounding_shows_a_secret(before, after, name):
-    value = {"before": before, name: SECRET, "after": [after, {name: [SECRET, {"x": SECRET}]}]}
-    body = json.dumps(value)
-    nested = [body, str(value), json.dumps({"body": body}), str({"body": body})]
-    for written in [
-        *nested,
-        json.dumps(str(value)),
-        str([str(value)]),
-        str(nested),
-        repr(nested[2]),
-    ]:
-        assert "hush" not in redacted(written)
-    assert "hush" not in redacted(urllib.parse.urlencode({"a": str(before), name: SECRET}))
-
-
-PIECES = [
-    *("password", "a", "é", "=", ":", "'", '"', "\\", "\\'", '\\"', "(", ")", "[", "{", "}", ","),
-    *(" ", "\n", "Bearer ", "eyJaaaaaaaa", ".", "--", "-----BEGIN PRIVATE KEY-----", "://", "@"),
-    *("%5B", "%3D", "Failing row contains (", "Key (", "token", "pbkdf2_", "$", "value", "b", "<"),
-]
-
-
-@given(st.text() | st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
-@settings(deadline=None, max_examples=300)
-def test_no_text_breaks_the_search(written):
-    assert isinstance(redacted(written), str)
-    assert isinstance(redacted(written, code=True), str)
-
-
-@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=5).map("".join))
-@settings(deadline=None, max_examples=150)
-def test_time_grows_with_length_alone(piece):
-    """8 times the text takes about 8 times as long: it would be 64 times if it were quadratic."""
-
-    def seconds(size):
-        written = "token" + piece * (size // len(piece))
-        spent = []
-        for _ in range(3):
-            started = time.thread_time()
-            redacted(written)
-            spent.append(time.thread_time() - started)
-        return min(spent)
-
-    assert seconds(2**16) < 24 * seconds(2**13) + 0.01

@@ -1,3 +1,5 @@
+"""Invalid requests are logged as warnings, not as errors of the service."""
+
 import logging
 
 import pytest
@@ -16,6 +18,8 @@ def form(request):
 
 
 urlpatterns = [path("suspicious/", suspicious), path("form/", form)]
+
+
 pytestmark = pytest.mark.urls(__name__)
 
 
@@ -30,7 +34,7 @@ class Records(logging.Handler):
 
 @pytest.fixture
 def written():
-    """Return what reaches the root logger's handlers, of which one writes to stdout."""
+    """Return the records that reach the handlers of the root logger."""
     handler = Records()
     logging.getLogger().addHandler(handler)
     yield handler.written
@@ -48,7 +52,7 @@ def written():
         ("POST", "/form/", {"data": "a=1", "enforce_csrf_checks": True}),
     ],
 )
-def test_a_client_s_mistake_is_a_short_warning(written, method, url, options):
+def test_invalid_request_is_a_short_warning(written, method, url, options):
     client = Client(enforce_csrf_checks=options.pop("enforce_csrf_checks", False))
     options["content_type"] = "application/x-www-form-urlencoded"
 
@@ -63,7 +67,7 @@ def test_a_client_s_mistake_is_a_short_warning(written, method, url, options):
     assert "\n" not in record.getMessage()
 
 
-def test_the_root_logger_s_level_counts(caplog, written):
+def test_level_of_the_root_logger_applies(caplog, written):
     with caplog.at_level(logging.ERROR):
         Client().get("/form/", HTTP_HOST="evil.example")
 
