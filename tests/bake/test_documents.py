@@ -207,7 +207,7 @@ def test_without_the_example_no_document_mentions_it():
         "pyproject.toml",
         "deploy/production.yaml",
     ]
-    texts = {str(path): (project.root / path).read_text() for path in [*own, *others]}
+    texts = {name: (project.root / name).read_text() for name in [*map(str, own), *others]}
 
     assert len(own) >= 6
     assert [

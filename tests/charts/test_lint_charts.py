@@ -66,7 +66,9 @@ def test_template_that_renders_an_invalid_object_is_rejected(tmp_path, template)
 
 
 def test_missing_helm_is_reported_with_how_to_install_it(tmp_path):
-    (tmp_path / "make").symlink_to(Path(shutil.which("make")))
+    make = shutil.which("make")
+    assert make
+    (tmp_path / "make").symlink_to(make)
 
     with pytest.raises(AssertionError, match=r"helm is not installed: install .*https://helm\.sh"):
         bake().run("make", "lint-charts", PATH=str(tmp_path))

@@ -65,7 +65,9 @@ def charts(folder: Path) -> dict[str, tuple[str, str]]:
     for path in sorted((folder / "registry").glob("*.tgz")):
         with tarfile.open(path) as archive:
             name = path.name.rsplit("-", 1)[0]
-            chart = yaml.safe_load(archive.extractfile(f"{name}/Chart.yaml"))
+            file = archive.extractfile(f"{name}/Chart.yaml")
+            assert file
+            chart = yaml.safe_load(file)
         found[chart["name"]] = (chart["version"], chart["appVersion"])
     return found
 

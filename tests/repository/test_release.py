@@ -72,7 +72,7 @@ class Repository:
         self.commit()
 
     def release(self, command: str, value: str) -> subprocess.CompletedProcess[str]:
-        script = [sys.executable, ROOT / "scripts" / "release.py", command, value]
+        script = [sys.executable, str(ROOT / "scripts" / "release.py"), command, value]
         return subprocess.run(script, cwd=self.path, capture_output=True, text=True, check=False)
 
     def state(self) -> dict[str, str]:
