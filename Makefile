@@ -34,6 +34,7 @@ test: lint test-runtime $(CHART_TOOLS) ## Run all tests except those that need a
 	.venv/bin/python -m pytest -q
 
 test-runtime: build/runtime/installed ## Test the runtime package without generating a service: ARGS=tests/caching for a part
+	$(RUNTIME) coverage erase
 	$(RUNTIME) with-redis coverage run -m pytest -q -p no:cacheprovider $(ARGS)
 	$(RUNTIME) coverage combine --quiet
 	$(RUNTIME) coverage report $(if $(ARGS),--fail-under=0)

@@ -31,6 +31,7 @@ FILES_WITH_DOUBLE_BRACES = [
     "helm/web/ci/argocd-values.yaml",
     "helm/web/files/dashboard.json",
     "helm/web/templates/*",
+    "packages/*",  # f-strings and route converters
 ]
 
 # Files that are allowed to name the template, for provenance and updates.

@@ -33,8 +33,6 @@ from drf_spectacular.drainage import GENERATOR_STATS
 from environs import Env, FileAwareEnv
 from prometheus_client.multiprocess import MultiProcessCollector
 from pythonjsonlogger.core import RESERVED_ATTRS
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from rest_framework.request import Request
 
 from tests.sources import MODULES, modules_with, names_in, parameters
@@ -142,8 +140,6 @@ CONTRACTS: list[tuple[str, Contract]] = [
               lambda: users()._known_related_objects == {})),
     (DJANGO, takes("django.core.cache.backends.redis.RedisCacheClient._get_connection_pool",
                    "self", "write")),
-    (DJANGO, ("django.core.cache.backends.redis.RedisCacheClient._servers",
-              lambda: private(RedisCacheClient, ["redis://a"])._servers == ["redis://a"])),
     (DJANGO, ("django.core.cache.backends.redis.RedisCacheClient._serializer",
               lambda: private(RedisCacheClient, ["redis://a"])._serializer.dumps(1) == 1)),
     (DJANGO, ("django.core.cache.backends.redis.RedisCache._class",
@@ -169,8 +165,6 @@ CONTRACTS: list[tuple[str, Contract]] = [
     (REDIS, takes("redis.connection.UnixDomainSocketConnection._connect", "self")),
     (REDIS, takes("redis.retry.Retry.call_with_retry",
                   "self", "do", "fail", "is_retryable", "with_failure_count")),
-    (REDIS, ("redis.retry.Retry._supported_errors",
-             lambda: Retry(NoBackoff(), 1, (OSError,))._supported_errors == (OSError,))),
     (PROMETHEUS, ("prometheus_client.values.Lock", metrics_take_their_lock_from_the_module)),
     (PROMETHEUS, ("prometheus_client.values.ValueClass",
                   lambda: "values.ValueClass(" in inspect.getsource(prometheus_client.metrics))),
