@@ -123,6 +123,6 @@ def test_repository_without_a_registry_publishes_nothing(folder):
 
 def test_chart_that_cannot_be_pushed_fails_the_release_unsigned(folder):
     (folder / "registry-down").touch()
-    with pytest.raises(AssertionError, match="ended with 1"):
+    with pytest.raises(AssertionError, match="exited with 1"):
         publish(bake(), folder, "v0.1.0")
     assert calls(folder, "cosign") == []
