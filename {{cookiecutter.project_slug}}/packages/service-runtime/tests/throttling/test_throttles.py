@@ -1,5 +1,7 @@
 """Clients, tiers, exempt networks, shadow rates, and outages of Redis."""
 
+from types import SimpleNamespace
+
 import pytest
 import redis
 
@@ -149,6 +151,20 @@ def test_without_redis_scopes_fail_open_except_those_in_fail_closed(
     if status == 503:
         assert response.headers["Retry-After"] == "1"
         assert response.data["detail"] == "Try again in a moment."
+
+
+def test_denials_in_a_scope_are_logged_once_a_second(set_rates, monkeypatch, caplog):
+    times = iter([100, 100.9, 101, 101.9])
+    monkeypatch.setattr(decisions, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    monkeypatch.setattr(decisions, "_logged", {})
+    monkeypatch.setattr(decisions, "_failing", set())
+    set_rates(scoped="1/h")
+    limited = view(throttle_classes=[ScopedRateThrottle], throttle_scope="scoped")
+
+    with caplog.at_level("INFO"):
+        assert statuses(limited, 5) == [200, 429, 429, 429, 429]
+
+    assert [record.ev for record in caplog.records] == ["throttled", "throttled"]
 
 
 def test_a_shadow_scope_does_not_fail_closed(settings, set_rates, monkeypatch):
