@@ -1,18 +1,28 @@
 """Lines are written atomically, or counted as lost."""
 
+import fcntl
 import json
 import os
+import struct
 import subprocess
+import termios
 
 import pytest
 
 from tests.logging.conftest import parsed
+from tests.waiting import wait_for
 
 
 def output(process):
     """Return the reading end of a program's stdout."""
     assert process.stdout
     return process.stdout
+
+
+def waiting_bytes(process):
+    """Return how many bytes the pipe of a program's stdout holds."""
+    size = fcntl.ioctl(output(process), termios.FIONREAD, struct.pack("i", 0))
+    return struct.unpack("i", size)[0]
 
 
 def test_nonblocking_output_loses_no_line(script):
@@ -24,6 +34,7 @@ def test_nonblocking_output_loses_no_line(script):
         """
     )
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        wait_for(lambda: waiting_bytes(process) > 60_000, seconds=60)  # the pipe is full
         lines = [parsed(line) for line in output(process).read().decode().splitlines()]
 
     numbers = [int(line["message"].split()[0]) for line in lines]

@@ -72,7 +72,7 @@ def test_service_from_its_start_to_its_end(tmp_path, environment):
             [sys.executable, "-m", "gunicorn"], cwd=tmp_path, env=environment, stdout=output
         )
     try:
-        wait_for(lambda: is_up(environment))
+        wait_for(lambda: is_up(environment), seconds=120)  # it imports everything
         headers, _ = get(environment["PORT"], "/admin/login/")
         metrics = get(environment["OPS_PORT"], "/metrics")[1]
         folders = list(tmp_path.glob("metrics-*"))
