@@ -1,12 +1,14 @@
 """Django's documented cache API, on Redis."""
 
 import time
+from unittest.mock import Mock
 
 import pytest
 import redis
 from asgiref.sync import async_to_sync
 from django.core.cache import CacheKeyWarning
 from django.core.exceptions import ImproperlyConfigured
+from prometheus_client import REGISTRY
 
 from service_runtime.caching.backend import RedisCache
 from service_runtime.conf import settings as project
@@ -282,3 +284,23 @@ def test_every_call_uses_one_client(cache):
     clients = {id(cache._cache.get_client(key)) for key in ("a", "b")}
 
     assert len(clients) == 1
+
+
+def test_reads_are_counted(cache):
+    def count(outcome):
+        labels = {"cache": "default", "outcome": outcome}
+        return REGISTRY.get_sample_value("cache_requests_total", labels) or 0
+
+    before = count("hit"), count("miss")
+    cache.set("key", 1)
+    for key in ("key", "other", "other"):
+        cache.get(key)
+
+    assert (count("hit"), count("miss")) == (before[0] + 1, before[1] + 2)
+
+
+def test_keys_of_a_failed_set_many_are_returned(cache, monkeypatch):
+    monkeypatch.setattr(
+        redis.client.Pipeline, "execute", Mock(side_effect=redis.ConnectionError("down"))
+    )
+    assert cache.set_many({"a": 1, "b": 2}) == ["a", "b"]

@@ -191,6 +191,7 @@ def page(request, kind="plain"):
         messages.success(request, "Thanks, Ada!")
     headers = {
         "vary": {"Vary": "Accept-Encoding, X-Tenant"},
+        "compressible": {"Vary": "Accept-Encoding"},
         "encoded": {"Content-Encoding": "gzip"},
         "private": {"Cache-Control": "private"},
     }
@@ -416,7 +417,7 @@ def test_public_page_is_cached_until_its_models_change():
     assert client.get("/page/").content != first.content
 
 
-@pytest.mark.parametrize("kind", ["template", "plain"])
+@pytest.mark.parametrize("kind", ["template", "plain", "compressible"])
 def test_public_page_with_a_timeout_needs_no_models(kind):
     assert is_cached(Client(), f"/page/{kind}/")
 

@@ -119,10 +119,9 @@ class CacheopsClient(redis.Redis):
 
     @_invalidation
     def _invalidate(self, sha: str, numkeys: int, prefix: str, *arguments: Any) -> Any:
-        reply = super().evalsha(sha, numkeys, prefix, *arguments)
+        super().evalsha(sha, numkeys, prefix, *arguments)
         if prefix != cacheops_prefix():  # another thread has noticed a restart meanwhile
             raise _ServerChangedError("Redis was restarted or replaced")
-        return reply
 
     def get(self, name: Any) -> Any:
         """Return the value of `@cached` in a tuple; None if there is none or Redis is unavailable.

@@ -43,7 +43,7 @@ class Serializer:
 
 @contextmanager
 def getting(
-    key: str, conditions: Conditions, prefix: str, lock: bool = False
+    key: str, conditions: Conditions, prefix: str, lock: bool
 ) -> Iterator[tuple[Any] | None]:
     """Yield a stored result in a tuple, or None if it is to be computed and given to `cache_thing`.
 

@@ -34,8 +34,7 @@ class CircuitBreaker(Retry):
     """
 
     def __init__(self, server: str, connect: Callable[[], redis.Redis]) -> None:
-        # A broken connection says nothing about the server, so a call is retried on a new one.
-        super().__init__(NoBackoff(), 1, (redis.ConnectionError,))
+        super().__init__(NoBackoff(), 0)
         self._server = server
         self._connect = connect
         # Called with a client before the circuit closes; a redis.RedisError keeps it open.
@@ -60,7 +59,7 @@ class CircuitBreaker(Retry):
         return self  # redis-py copies it for each connection, but there is one for the process
 
     def call_with_retry(self, do: Callable[[], T], fail: Any, *args: Any, **options: Any) -> T:
-        """Call `do`, and once more if its connection breaks.
+        """Call `do`, and once more if its connection breaks, which says nothing about the server.
 
         Raises:
             redis.ConnectionError: the circuit is open.
@@ -68,16 +67,19 @@ class CircuitBreaker(Retry):
         if self.is_open:
             self._start_probe()
             raise redis.ConnectionError(f"{self._server} is unavailable; a probe is running")
-        try:
-            return super().call_with_retry(do, fail, *args, **options)
-        except (redis.TimeoutError, TimeoutError) as error:
-            fail(*(error, 1) if options.get("with_failure_count") else (error,))
-            self.trip(error)
-            raise
-        except (redis.ConnectionError, redis.exceptions.ReadOnlyError) as error:
-            # A read-only server is a replica. Its data may be old, and its master was replaced.
-            self.trip(error)
-            raise
+        for is_last in (False, True):
+            try:
+                return do()
+            except redis.exceptions.ReadOnlyError as error:
+                # A replica. Its data may be old, and its master was replaced.
+                self.trip(error)
+                raise
+            except self._supported_errors as error:
+                fail(*(error, 1) if options.get("with_failure_count") else (error,))
+                if is_last or isinstance(error, redis.TimeoutError | TimeoutError):
+                    self.trip(error)
+                    raise
+        raise AssertionError("unreachable")
 
     def repeat_on_recovery(self, function: Callable[..., object], argument: Hashable) -> None:
         """Call `function(client, argument)` before the circuit closes next; duplicates count once.
