@@ -29,6 +29,7 @@ from django.db.models import (
 )
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
+from django.db.models.signals import class_prepared
 
 from service_runtime.caching import dependencies, querysets
 from service_runtime.caching.dependencies import Dependencies
@@ -626,3 +627,11 @@ def test_values_that_a_collation_makes_equal_are_one_condition():
         field.db_collation = None
 
     assert found.conditions["shapes_place"] == [{}]
+
+
+def test_new_model_is_recognized():
+    dependencies._tables().pop("shapes_city")
+
+    class_prepared.send(sender=City)
+
+    assert dependencies._tables()["shapes_city"] is City

@@ -2,6 +2,7 @@ import copy
 import os
 import socketserver
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import redis
 from prometheus_client import REGISTRY
 
 from service_runtime.redis import breaker_for, client, connection_options
-from service_runtime.redis.circuit_breaker import CircuitBreaker
+from service_runtime.redis.circuit_breaker import SETTLE_SECONDS, CircuitBreaker
 from tests.waiting import wait_for
 
 
@@ -159,6 +160,33 @@ def test_call_that_is_missed_while_the_circuit_closes_is_repeated(breaker):
         breaker.on_recovery.remove(late)
 
     assert calls[:2] == [True, True]
+
+
+def test_circuit_stays_open_while_other_processes_may_still_recover(breaker):
+    times: list[float] = []
+
+    def note(client):
+        times.append(time.monotonic())
+
+    breaker.on_recovery.append(note)
+    try:
+        breaker.trip(redis.ConnectionError("down"))
+        wait_for(lambda: not breaker.is_open)
+    finally:
+        breaker.on_recovery.remove(note)
+
+    assert times[1] - times[0] >= SETTLE_SECONDS
+
+
+def test_read_only_server_opens_the_circuit():
+    breaker = CircuitBreaker("127.0.0.1:1", redis.Redis)
+
+    def reject():
+        raise redis.exceptions.ReadOnlyError("a replica")
+
+    with pytest.raises(redis.exceptions.ReadOnlyError):
+        breaker.call_with_retry(reject, lambda error: None)
+    assert breaker.is_open
 
 
 def test_user_without_rights_to_the_probe_key_is_not_an_outage():

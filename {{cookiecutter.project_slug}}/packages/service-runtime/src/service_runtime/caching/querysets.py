@@ -66,9 +66,9 @@ def getting(
 
 def _find(slot: Slot, lock: bool) -> tuple[Any] | None:
     try:
-        loaded = _load(slot, slot.read())
+        loaded = _load(slot.read())
         if loaded is None and lock:
-            loaded = _load(slot, slot.claim())
+            loaded = _load(slot.claim())
         if loaded is None:
             slot.prepare()
     except redis.RedisError:
@@ -76,13 +76,12 @@ def _find(slot: Slot, lock: bool) -> tuple[Any] | None:
     return loaded
 
 
-def _load(slot: Slot, value: bytes | None) -> tuple[Any] | None:
+def _load(value: bytes | None) -> tuple[Any] | None:
     if value is None:
         return None
     try:
         return (pickle.loads(value),)  # noqa: S301 - the slot has verified its signature
-    except Exception:  # for example of a release with other classes
-        slot.discard()
+    except Exception:  # for example of a release with other classes; the next write replaces it
         return None
 
 

@@ -150,22 +150,13 @@ class Slot:
             return None
         try:
             return unsign(self._place, signed)
-        except InvalidSignatureError:
-            self.discard()
+        except InvalidSignatureError:  # the next write replaces it
             return None
 
     @property
     def _place(self) -> bytes:
         """The key and the stamps of a result, which its signature covers."""
         return f"{self._key} {self._checksum}".encode()
-
-    def discard(self) -> None:
-        """Delete a result that cannot be read.
-
-        Raises:
-            redis.RedisError: Redis is unavailable.
-        """
-        redis_client.plain.unlink(self._key)
 
     def claim(self) -> bytes | None:
         """Return the result that another request computes; None if this one has to.
