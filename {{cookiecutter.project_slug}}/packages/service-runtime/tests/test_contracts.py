@@ -33,6 +33,8 @@ from drf_spectacular.drainage import GENERATOR_STATS
 from environs import Env, FileAwareEnv
 from prometheus_client.multiprocess import MultiProcessCollector
 from pythonjsonlogger.core import RESERVED_ATTRS
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from rest_framework.request import Request
 
 from tests.sources import MODULES, modules_with, names_in, parameters
@@ -165,6 +167,8 @@ CONTRACTS: list[tuple[str, Contract]] = [
     (REDIS, takes("redis.connection.UnixDomainSocketConnection._connect", "self")),
     (REDIS, takes("redis.retry.Retry.call_with_retry",
                   "self", "do", "fail", "is_retryable", "with_failure_count")),
+    (REDIS, ("redis.retry.Retry._supported_errors",
+             lambda: Retry(NoBackoff(), 1, (OSError,))._supported_errors == (OSError,))),
     (PROMETHEUS, ("prometheus_client.values.Lock", metrics_take_their_lock_from_the_module)),
     (PROMETHEUS, ("prometheus_client.values.ValueClass",
                   lambda: "values.ValueClass(" in inspect.getsource(prometheus_client.metrics))),
