@@ -21,6 +21,7 @@ _encode = json.JSONEncoder(
     default=text, ensure_ascii=False, allow_nan=False, check_circular=False
 ).encode
 
+_PLAIN_SIZE = len(vars(logging.makeLogRecord({"message": ""})))  # attributes of a record
 _OPTIONS = {
     *("rename_fields", "static_fields", "defaults", "exc_info_as_array", "stack_info_as_array")
 }
@@ -90,14 +91,15 @@ class JsonFormatter(BaseJsonFormatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; of a record that cannot be formatted, one with `logging_error`."""
         if isinstance(record, AccessRecord) and self._is_unchanged:  # the most frequent one
-            fields = self._fields(record, self.formatTime(record), text(record.getMessage()))
+            fields = self._fields({}, record, self.formatTime(record), record.getMessage())
             return self._line(fields | record.fields, _encode)
         try:
             if record.args:
                 record.args = inert(record.args)
             return super().format(record)
         except Exception as error:  # a log line must not break the request that wrote it
-            fields = self._fields(record, JsonFormatter.formatTime(self, record), text(record.msg))
+            time_of_record = JsonFormatter.formatTime(self, record)
+            fields = self._fields({}, record, time_of_record, record.msg)
             fields["logging_error"] = f"{type(error).__name__}: {text(error, 500)}"
             if record.args:
                 fields["logging_arguments"] = plain(record.args)
@@ -107,8 +109,7 @@ class JsonFormatter(BaseJsonFormatter):
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
     ) -> None:
         """Add the fields of every line, the user, an exception, the stack, and `extra`."""
-        timestamp = self.formatTime(record, self.datefmt)
-        log_data.update(self._fields(record, timestamp, text(record.message)))
+        self._fields(log_data, record, self.formatTime(record, self.datefmt), record.message)
         extra = message_dict
         if isinstance(record, AccessRecord):
             log_data.update(record.fields)
@@ -122,7 +123,7 @@ class JsonFormatter(BaseJsonFormatter):
                     log_data["exception.message"] = text(error)
                 log_data["exception.stacktrace"] = plain(trace)
             attributes, reserved = vars(record), self._reserved
-            if not reserved.issuperset(attributes):  # most records have no extra fields
+            if len(attributes) != _PLAIN_SIZE:  # most records have no extra fields
                 extra |= {k: value for k, value in attributes.items() if k not in reserved}
         if extra:
             self._add_extra(log_data, extra)
@@ -139,14 +140,13 @@ class JsonFormatter(BaseJsonFormatter):
             is_taken = name in log_data or name in self._renamed
             log_data[f"extra.{name}" if is_taken else name] = plain(value, name)
 
-    def _fields(self, record: logging.LogRecord, timestamp: str, message: str) -> dict[str, Any]:
-        fields = {
-            "timestamp": timestamp,
-            "severity": record.levelname,
-            "logger": record.name,
-            "message": message,
-            **self.static_fields,
-        }
+    def _fields(
+        self, fields: dict[str, Any], record: logging.LogRecord, timestamp: str, message: object
+    ) -> dict[str, Any]:
+        """Add the fields of every line, and return them."""
+        fields["timestamp"], fields["severity"] = timestamp, record.levelname
+        fields["logger"], fields["message"] = record.name, text(message)
+        fields.update(self.static_fields)
         now = current.get()
         if now.request_id:
             fields["request_id"] = now.request_id

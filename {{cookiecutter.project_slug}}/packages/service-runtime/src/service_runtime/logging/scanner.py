@@ -5,6 +5,7 @@ only at the start of a word.
 """
 
 import re
+from itertools import chain
 
 from .redaction import REDACTED, SECRET_NAMES, is_secret, secret_parts, squeezed
 
@@ -92,7 +93,7 @@ def redacted(value: str, *, code: bool = False) -> str:
     if "://" in value:
         value = _URL_USER.sub(rf"\1{REDACTED}@", _URL_PASSWORD.sub(rf"\1{REDACTED}@", value))
     letters = value.lower().translate(_WITHOUT_SEPARATORS)
-    for hint in (*_HINTS, *secret_parts):
+    for hint in chain(_HINTS, secret_parts):
         if hint in letters:
             break
     else:
