@@ -28,8 +28,8 @@ def show(request_line: str, response: Response) -> None:
 
 def main() -> None:
     started = time.monotonic()
-    shutil.rmtree(BUILD, ignore_errors=True)
-    BUILD.mkdir()
+    shutil.rmtree(BUILD / "acme_blog", ignore_errors=True)
+    BUILD.mkdir(exist_ok=True)
     project = generate(template(), BUILD, project_name="Acme Blog")
     say(f"Generated {project.path.relative_to(ROOT)} in {time.monotonic() - started:.1f} s.")
 
