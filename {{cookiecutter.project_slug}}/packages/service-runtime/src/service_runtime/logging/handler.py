@@ -111,7 +111,7 @@ class LineHandler(logging.Handler):
                 dropped, self._dropped = self._dropped, 0
                 self.release()
                 logging.getLogger(__name__).error(
-                    "%d log lines were dropped, since nobody read them", dropped
+                    "%d log lines were dropped, since they were not read in time", dropped
                 )
 
     def drain(self, seconds: float = 5) -> None:
