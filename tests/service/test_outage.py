@@ -98,7 +98,7 @@ def test_a_scope_without_a_rate_stops_gunicorn_before_it_binds(project, tmp_path
     service = Service(command, project.path, log, **environment)
 
     assert service.process.wait(60) == 1
-    assert "throttling.E001: AuthorApiView (api/authors/) names the throttle" in log.read_text()
+    assert "throttling.E001: AuthorApiView (api/authors/) uses the throttle scope" in log.read_text()
     assert "THROTTLE_FORGOTTEN" in log.read_text()
     assert "Listening" not in log.read_text()
 
@@ -166,7 +166,7 @@ def test_a_write_during_an_outage_is_visible_after_it(editor, redis_server, numb
 
     def all_recovered():
         log = service.log.read_text()
-        return 0 < log.count("is unavailable") == log.count("is available again")
+        return 0 < log.count("is unavailable: ") == log.count("is available again")
 
     # A worker that gets no CPU time can replay after another one has closed its circuit.
     wait_for(all_recovered, "every worker to recover")

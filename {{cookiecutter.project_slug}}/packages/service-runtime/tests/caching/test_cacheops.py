@@ -321,11 +321,11 @@ def test_any_number_of_keys_is_deleted(server):
     assert list(server.scan_iter("tests:many:*")) == []
 
 
-def test_scripts_are_loaded_again_after_the_server_has_lost_them(server):
+def test_scripts_are_loaded_again_after_the_server_has_lost_them(operator):
     users = get_user_model().objects
     user = users.create_user("ada")
     users.get(pk=user.pk)
-    server.script_flush()
+    operator.script_flush()
 
     user.username = "countess"
     user.save()

@@ -109,10 +109,16 @@ def test_delete_by_prefix_deletes_any_number_of_keys_but_those_to_keep(settings)
         assert sorted(client.scan_iter("tests:*")) == [b"tests:x"]
 
 
+@pytest.fixture
+def operator_url(settings):
+    """Return the URL of a user with access to CLIENT ID."""
+    return os.environ.get("REDIS_OPERATOR_URL", settings.REDIS_URL)
+
+
 @pytest.mark.redis
-def test_connections_are_replaced_after_an_outage(settings):
-    shared = redis.Redis.from_url(settings.REDIS_URL, **connection_options(settings.REDIS_URL))
-    threads, breaker = ThreadClients(shared), breaker_for(settings.REDIS_URL)
+def test_connections_are_replaced_after_an_outage(operator_url):
+    shared = redis.Redis.from_url(operator_url, **connection_options(operator_url))
+    threads, breaker = ThreadClients(shared), breaker_for(operator_url)
 
     threads.get()  # takes a connection out of the pool
 
@@ -130,9 +136,11 @@ def test_connections_are_replaced_after_an_outage(settings):
 
 
 @pytest.mark.redis
-def test_thread_client_reconnects_when_its_connection_is_broken(settings, operator, monkeypatch):
-    shared = redis.Redis.from_url(settings.REDIS_URL, **connection_options(settings.REDIS_URL))
-    threads, breaker = ThreadClients(shared), breaker_for(settings.REDIS_URL)
+def test_thread_client_reconnects_when_its_connection_is_broken(
+    operator, operator_url, monkeypatch
+):
+    shared = redis.Redis.from_url(operator_url, **connection_options(operator_url))
+    threads, breaker = ThreadClients(shared), breaker_for(operator_url)
     outages, first = breaker.outages, threads.get().client_id()
 
     operator.client_kill_filter(_id=str(first))
