@@ -98,7 +98,7 @@ def test_a_scope_without_a_rate_stops_gunicorn_before_it_binds(project, tmp_path
     service = Service(command, project.path, log, **environment)
 
     assert service.process.wait(60) == 1
-    assert "throttling.E001: AuthorApiView (api/authors/) uses the throttle scope" in log.read_text()
+    assert "throttling.E001: AuthorApiView /api/authors/ uses the throttle scope" in log.read_text()
     assert "THROTTLE_FORGOTTEN" in log.read_text()
     assert "Listening" not in log.read_text()
 
