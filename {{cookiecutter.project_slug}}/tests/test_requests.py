@@ -2,12 +2,10 @@
 
 import itertools
 import re
-import sys
 from urllib.parse import quote
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.signals import got_request_exception
 from django.db import transaction
 from django.test import Client
 from knox.models import AuthToken
@@ -33,19 +31,6 @@ def clients(db, settings, set_rates):
     by_token = Client(raise_request_exception=False, headers={"Authorization": f"Token {token}"})
     by_session.force_login(user)
     return [anonymous, by_session, by_token]
-
-
-@pytest.fixture
-def failures():
-    """Return a list that fills with the exceptions of responses with 500."""
-    found = []
-
-    def note(**kwargs):
-        found.append(sys.exc_info()[1])
-
-    got_request_exception.connect(note)
-    yield found
-    got_request_exception.disconnect(note)
 
 
 def routes():

@@ -4,6 +4,7 @@ Tests with the marker `redis` are skipped without REDIS_URL.
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -11,6 +12,7 @@ from typing import TypeVar
 import pytest
 import redis
 from django.core.cache import caches
+from django.core.signals import got_request_exception
 from django.db import connections
 from pytest_django import Settings
 from rest_framework.test import APIClient
@@ -87,3 +89,16 @@ def elsewhere() -> Callable[[Callable[[], T]], T]:
 def api() -> APIClient:
     """Return an anonymous API client."""
     return APIClient()
+
+
+@pytest.fixture
+def failures() -> Iterator[list[BaseException | None]]:
+    """Return a list that fills with the exceptions of responses with 500."""
+    found: list[BaseException | None] = []
+
+    def note(**kwargs: object) -> None:
+        found.append(sys.exception())
+
+    got_request_exception.connect(note)
+    yield found
+    got_request_exception.disconnect(note)

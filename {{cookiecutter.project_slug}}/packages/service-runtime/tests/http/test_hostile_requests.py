@@ -1,13 +1,11 @@
 """No request that a client can make is a failure of the service."""
 
 import re
-import sys
 from io import BytesIO
 from urllib.parse import quote
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.signals import got_request_exception
 from django.db import transaction
 from django.test import Client
 
@@ -29,19 +27,6 @@ CONTENT_TYPES = [
 ]
 # Without the route that ends a session.
 ROUTES = [route for route, _ in all_views() if "^" not in route and "logout" not in route]
-
-
-@pytest.fixture
-def failures():
-    """Return a list that fills with the exceptions of responses with 500."""
-    found = []
-
-    def note(**kwargs):
-        found.append(sys.exc_info()[1])
-
-    got_request_exception.connect(note)
-    yield found
-    got_request_exception.disconnect(note)
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import redis
+
 SECOND = 1_000_000
 
 
@@ -38,3 +40,10 @@ def take_in_threads(take: Callable[[], bool], times: int) -> int:
 
     with ThreadPoolExecutor(16) as pool:
         return sum(pool.map(run, range(16)))
+
+
+class UnavailableLimiter:
+    """A limiter whose Redis refuses connections."""
+
+    def take(self, limits, cost=1):
+        raise redis.ConnectionError("connection refused")

@@ -1,9 +1,9 @@
 import pytest
-import redis
 from django.core.management import CommandError, call_command
 from rest_framework.test import APIClient
 
 from service_runtime.throttling import operations
+from tests.throttling.limiters import UnavailableLimiter
 
 CREDENTIALS = {"username": "ada", "password": "wrong"}
 
@@ -112,12 +112,8 @@ def test_an_ipv6_address_is_shown_as_its_64(run, set_rates):
 
 
 def test_an_unavailable_redis_is_a_one_line_error(run, settings, set_rates, monkeypatch):
-    class Unavailable:
-        def take(self, limits, cost=1):
-            raise redis.ConnectionError("connection refused")
-
     settings.THROTTLING_REDIS_URL = "redis://localhost"
-    monkeypatch.setattr(operations, "limiter", Unavailable)
+    monkeypatch.setattr(operations, "limiter", UnavailableLimiter)
     set_rates(login="3/min")
 
     with pytest.raises(CommandError, match=r"^Redis is unavailable: connection refused$"):

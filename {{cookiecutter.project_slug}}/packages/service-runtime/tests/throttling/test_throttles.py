@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 import pytest
-import redis
 
 from service_runtime.throttling import (
     AnonRateThrottle,
@@ -11,6 +10,7 @@ from service_runtime.throttling import (
     UserRateThrottle,
     decisions,
 )
+from tests.throttling.limiters import UnavailableLimiter
 from tests.throttling.views import ask, counted, statuses, view
 
 
@@ -119,12 +119,8 @@ def test_without_redis_scopes_fail_open_except_those_in_fail_closed(
 ):
     caplog.set_level("INFO")
 
-    class Unavailable:
-        def take(self, limits, cost=1):
-            raise redis.ConnectionError("connection refused")
-
     available = decisions.limiter
-    monkeypatch.setattr(decisions, "limiter", Unavailable)
+    monkeypatch.setattr(decisions, "limiter", UnavailableLimiter)
     settings.THROTTLING_FAIL_CLOSED = closed
     set_rates(scoped="1/h")
     limited = view(throttle_classes=[ScopedRateThrottle], throttle_scope="scoped")
@@ -141,7 +137,7 @@ def test_without_redis_scopes_fail_open_except_those_in_fail_closed(
     assert (record.ev, record.data) == (event, {"scope": "scoped", "error": "connection refused"})
     monkeypatch.setattr(decisions, "limiter", available)
     assert ask(limited).status_code == 200
-    monkeypatch.setattr(decisions, "limiter", Unavailable)
+    monkeypatch.setattr(decisions, "limiter", UnavailableLimiter)
     ask(limited)
     assert [record.ev for record in caplog.records if hasattr(record, "ev")] == [
         event,
@@ -168,11 +164,7 @@ def test_denials_in_a_scope_are_logged_once_a_second(set_rates, monkeypatch, cap
 
 
 def test_a_shadow_scope_does_not_fail_closed(settings, set_rates, monkeypatch):
-    class Unavailable:
-        def take(self, limits, cost=1):
-            raise redis.ConnectionError
-
-    monkeypatch.setattr(decisions, "limiter", Unavailable)
+    monkeypatch.setattr(decisions, "limiter", UnavailableLimiter)
     settings.THROTTLING_FAIL_CLOSED = ["scoped"]
     set_rates(scoped="1/h;shadow")
     limited = view(throttle_classes=[ScopedRateThrottle], throttle_scope="scoped")
