@@ -177,8 +177,8 @@ def test_database_url_becomes_an_entry_of_databases(monkeypatch, tmp_path, is_fi
     [
         ("mysql://u:hush@db/blog", "Must look like postgres://user:password@host:5432/name or"),
         ("postgres://u:hush@db/", "Must look like postgres://"),
-        ("mysqlite:///hush", "Not a valid database URL."),
-        ("", "Not a valid database URL."),
+        ("mysqlite:///hush", "Must look like postgres://"),
+        ("", "Must look like postgres://"),
     ],
 )
 def test_invalid_database_url_is_rejected_without_its_password(monkeypatch, tmp_path, url, rule):

@@ -59,13 +59,15 @@ class Environment(FileAwareEnv):
             default: the SQLite file to use if the variable is not set.
         """
         engines = {f"django.db.backends.{engine}" for engine in ("sqlite3", "postgresql")}
-        found: dict[str, Any] = {"ENGINE": "django.db.backends.sqlite3", "NAME": default}
-        if self.names(name):
-            found = self.dj_db_url(name) or found
-        if found["ENGINE"] not in engines or not found["NAME"]:
-            rule = "Must look like postgres://user:password@host:5432/name or sqlite:///path."
-            self.reject(name, rule)
-        return found
+        file: dict[str, Any] = {"ENGINE": "django.db.backends.sqlite3", "NAME": default}
+        if not self.names(name):
+            return file
+        found: dict[str, Any] = self.dj_db_url(name) or {}
+        if found.get("ENGINE") in engines and found["NAME"]:
+            return found
+        rule = "Must look like postgres://user:password@host:5432/name or sqlite:///path."
+        self._errors[name] = [rule]  # instead of a reason without an example
+        return file
 
     def names(self, prefix: str) -> list[str]:
         """Return the variables that start with `prefix`, including those set by a file."""

@@ -45,7 +45,8 @@ def running_server(program: str) -> Iterator[str]:
         port = probe.getsockname()[1]
     password = secrets.token_urlsafe(16)
     with tempfile.TemporaryDirectory() as directory, Path(directory, "redis.log").open("w") as log:
-        configuration = f"""
+        configuration = Path(directory, "redis.conf")
+        configuration.write_text(f"""
             bind 127.0.0.1
             port {port}
             requirepass {password}
@@ -53,14 +54,12 @@ def running_server(program: str) -> Iterator[str]:
             save ""
             maxmemory 256mb
             maxmemory-policy volatile-lru
-        """
+        """)
         # Ctrl-C must not stop the server, which the command can need while it shuts down.
         server = subprocess.Popen(  # noqa: S603
-            [program, "-"], stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            [program, configuration], stdout=log, stderr=log, start_new_session=True
         )
         try:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                server.communicate(configuration.encode(), timeout=0.01)
             while server.poll() is None:
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                     break

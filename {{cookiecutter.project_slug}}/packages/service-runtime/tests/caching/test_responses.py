@@ -248,6 +248,7 @@ def test_cache_control_of_shared_and_private_responses(client_of):
     assert own.headers["Cache-Control"] == "private, no-cache"
     assert {"Authorization", "Cookie"} <= set(own.headers["Vary"].split(", "))
     assert shared.headers["Cache-Control"] == "no-cache"
+    assert "" not in [name.strip() for name in shared.headers["Vary"].split(",")]
 
 
 def test_shared_response_is_served_to_permitted_users_only(client_of):

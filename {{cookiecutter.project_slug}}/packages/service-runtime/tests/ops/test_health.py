@@ -71,6 +71,15 @@ def test_hung_database_does_not_delay_the_probe(monkeypatch):
     finished.set()
 
 
+def test_probe_gets_a_response_if_no_thread_can_be_started(monkeypatch):
+    def fail(timeout):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(health._database_check, "run", fail)
+
+    assert health.readiness(draining=False)[1]["database"] == "unreachable"
+
+
 def test_redis_is_optional(settings):
     settings.REDIS_URL = ""
 

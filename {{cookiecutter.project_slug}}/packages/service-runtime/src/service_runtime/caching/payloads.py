@@ -67,7 +67,8 @@ def serialize(
     """
     if not _is_cacheable(response, vary):
         raise NotCacheableError(response)
-    patch_vary_headers(response, [*headers, *(() if shared else ("Authorization", "Cookie"))])
+    if added := [*headers, *(() if shared else ("Authorization", "Cookie"))]:
+        patch_vary_headers(response, added)  # adds an empty name for no names
     response.setdefault("Cache-Control", "no-cache" if shared else "private, no-cache")
     content: bytes = response.content  # type: ignore[attr-defined]
     digest = hashlib.blake2b(content, digest_size=16, person=b"etag")

@@ -26,7 +26,7 @@ def readiness(*, draining: bool) -> tuple[bool, dict[str, Any]]:
     """
     try:
         database = _database_check.run(CHECK_SECONDS)
-    except TimeoutError:
+    except (TimeoutError, RuntimeError):  # or no thread can be started
         database = UNREACHABLE
     ready = _migrated and not draining
     status = "draining" if draining else "ready" if ready else "not ready"
