@@ -66,7 +66,7 @@ class Environment(FileAwareEnv):
         if found.get("ENGINE") in engines and found["NAME"]:
             return found
         rule = "Must look like postgres://user:password@host:5432/name or sqlite:///path."
-        self._errors[name] = [rule]  # instead of a reason without an example
+        self._errors[name][:] = [rule]  # instead of a reason without an example
         return file
 
     def names(self, prefix: str) -> list[str]:
