@@ -117,7 +117,7 @@ def subjects(url):
     def ours(limit, period, client):
         view, request = our_view(limit, period), request_from(client)
         (throttle,) = view.throttle_classes
-        key = decisions.key_of("scope", f"ip:{client}", period)
+        key = decisions.key_of(f"scope={limit}", f"ip:{client}", period)
         ours_limiter.take([limiter_module.Limit(key, limit, period)], limit // 2)
         return lambda: throttle().allow_request(request, view)
 
@@ -130,7 +130,9 @@ def subjects(url):
     keys = {
         "stock": lambda limit, period, client: f"stock:1:throttle_scope_{client}",
         "limits, moving window (bare call)": lambda limit, period, client: f"LIMITS:*{client}*",
-        "this": lambda limit, period, client: decisions.key_of("scope", f"ip:{client}", period),
+        "this": lambda limit, period, client: decisions.key_of(
+            f"scope={limit}", f"ip:{client}", period
+        ),
     }
     functions = {"stock": stock, "limits, moving window (bare call)": limits_moving, "this": ours}
     return functions, keys, redis.Redis.from_url(url)
