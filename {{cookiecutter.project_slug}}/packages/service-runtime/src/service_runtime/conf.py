@@ -5,9 +5,10 @@ of them from the environment.
 """
 
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings as django_settings
+from django.core.signals import setting_changed
 
 
 class Defaults:
@@ -99,11 +100,24 @@ EXPOSED_HEADERS = [
 class Settings(Defaults):
     """Django's settings, with the defaults of the runtime."""
 
-    def __getattribute__(self, name: str) -> Any:
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+
+class _Settings:
+    """Looks a setting up once: a class with `Defaults` as its base would find the default first."""
+
+    def __init__(self) -> None:
+        setting_changed.connect(lambda setting, **_: vars(self).pop(setting, None), weak=False)
+
+    def __getattr__(self, name: str) -> Any:
         try:
-            return getattr(django_settings, name)
+            value = getattr(django_settings, name)
         except AttributeError:
-            return super().__getattribute__(name)
+            value = getattr(Defaults, name)
+        vars(self)[name] = value
+        return value
 
 
-settings = Settings()
+settings = cast("Settings", _Settings())
