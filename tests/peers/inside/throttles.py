@@ -68,8 +68,10 @@ def _substitute() -> None:
 def pytest_collection_modifyitems(items) -> None:
     if not service.NAME:
         return
-    from django.conf import settings
+    from django.test import override_settings
 
     for item in items:
         if hasattr(item.cls, "config_proxy"):
-            item.cls.config_proxy = lambda self, number: setattr(settings, "NUM_PROXIES", number)
+            item.cls.config_proxy = lambda self, number: override_settings(
+                NUM_PROXIES=number
+            ).enable()

@@ -106,7 +106,10 @@ class Settings(Defaults):
 
 
 class _Settings:
-    """Looks a setting up once: a class with `Defaults` as its base would find the default first."""
+    """Looks a setting up once, until `override_settings` changes it.
+
+    Not a subclass of `Defaults`, in which the lookup would find the default first.
+    """
 
     def __init__(self) -> None:
         setting_changed.connect(lambda setting, **_: vars(self).pop(setting, None), weak=False)
