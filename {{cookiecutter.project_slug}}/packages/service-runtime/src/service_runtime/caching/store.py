@@ -1,10 +1,12 @@
-"""Results that a change of the database invalidates, computed once for concurrent requests.
+"""Cached results that database writes invalidate; concurrent misses are coalesced.
 
-Keys and invalidation are those of cacheops' INSIDEOUT mode. A result is stored with a checksum of
-the stamps of its dependencies. A change deletes a stamp, and a result whose checksum does not match
-the current stamps is a miss. One MGET reads a result and its stamps.
+Keys and invalidation are those of cacheops' INSIDEOUT mode. Redis has a stamp, a random value, for
+each condition that a result depends on. The result is stored with a checksum of its stamps. A write
+deletes the stamps of the conditions that it affects, and a result whose checksum does not match the
+current stamps is a miss. One MGET reads a result and its stamps.
 
-A result is stored only if its stamps have not changed since before it was computed.
+A result is stored only if its stamps have not changed since before it was computed. Otherwise a
+write during the computation could leave a stale result.
 """
 
 import json
@@ -26,11 +28,14 @@ from .dependencies import Conditions, Dependencies
 from .keys import cacheops_prefix
 from .signing import InvalidSignatureError, sign, unsign
 
-# A longer computation may run twice. If its process dies, other requests wait that long at most.
+# The TTL of the lock, which frees the lock of a process that died. A computation that takes longer
+# can run twice.
 LOCK_SECONDS = 10
 LOCK_POLL_SECONDS = 0.02
+# How long a request waits for another one's computation before it computes the result itself.
 LOCK_WAIT_SECONDS = 5.0
-# The minimum TTL of a stamp that no stored result needs yet.
+# The minimum TTL of stamps that are created before the computation. `write` extends it. If a stamp
+# expires during a longer computation, the result is not stored.
 STAMP_SECONDS = 60
 _UNLOCK = "if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) end"
 
@@ -39,9 +44,9 @@ class Result(NamedTuple):
     """A result and how it was obtained.
 
     Attributes:
-        value: the bytes.
-        outcome: "hit"; "miss"; "collapsed" if another request computed it meanwhile; "bypass" if
-            the cache must not be read or is unavailable.
+        value: the result.
+        outcome: "hit"; "miss" if this request computed it; "collapsed" if it waited for another
+            request that did; "bypass" if the cache must not be used or is unavailable.
     """
 
     value: bytes
@@ -53,8 +58,8 @@ def get_or_compute(
 ) -> Result:
     """Return the result stored under a name, or compute and store it.
 
-    Of concurrent requests that miss, in all processes, one computes the result. The others wait for
-    it, LOCK_WAIT_SECONDS at most.
+    If several requests miss at the same time, in any number of processes, one computes the result.
+    The others wait for it, LOCK_WAIT_SECONDS at most.
 
     Args:
         name: identifies the result within the service.
@@ -86,10 +91,10 @@ def get_or_compute(
 
 
 def is_bypassed(databases: Any) -> bool:
-    """Return whether results must be neither read nor stored now.
+    """Return whether the current transaction must neither read nor store results.
 
-    That is the case in a transaction that has written, whose rows are not visible to other clients,
-    and in one that reads from a snapshot, which may be older than the latest invalidation.
+    If it has written, its rows are not visible to other clients yet. If it reads from a snapshot,
+    the snapshot can be older than the latest invalidation.
 
     Args:
         databases: the aliases of the databases that are read.
@@ -102,7 +107,7 @@ def is_bypassed(databases: Any) -> bool:
 
 
 def _has_snapshot(connection: Any) -> bool:
-    if connection.vendor == "sqlite":  # IMMEDIATE locks out other writers
+    if connection.vendor == "sqlite":  # IMMEDIATE locks out writers: the snapshot is current
         return connection.transaction_mode not in {"IMMEDIATE", "EXCLUSIVE"}
     level = getattr(connection, "isolation_level", None)
     return getattr(level, "name", "READ_COMMITTED") != "READ_COMMITTED"
@@ -114,10 +119,10 @@ def _readers() -> ThreadClients:
 
 
 class Slot:
-    """The place of one result in Redis.
+    """One result in Redis, with its stamps and its lock.
 
     Args:
-        prefix: cacheops' prefix, with which the keys of stamps start.
+        prefix: cacheops' prefix, which starts the keys of stamps.
         key: the key of the result.
         conditions: the conditions of its dependencies.
     """
@@ -133,7 +138,7 @@ class Slot:
         self._token = ""
 
     def read(self) -> bytes | None:
-        """Return the result if it is there, fresh, and signed by this service.
+        """Return the result, or None if it is missing, stale or not signed by this service.
 
         Raises:
             redis.RedisError: Redis is unavailable.
@@ -155,19 +160,20 @@ class Slot:
 
     @property
     def _place(self) -> bytes:
-        """The key and the stamps of a result, which its signature covers."""
+        """What the signature covers in addition to the value: the key and the stamps."""
         return f"{self._key} {self._checksum}".encode()
 
     def claim(self) -> bytes | None:
-        """Return the result that another request computes; None if this one has to.
+        """Return the result of another request; None if the caller has to compute it.
 
-        It waits for one other computation only. Where results do not last, because writes are as
-        frequent as reads or because the computation fails, a queue would make it worse.
+        The caller waits for one other computation only. If no computation stores a valid result,
+        because it fails or because of frequent writes, waiting for the next one would only queue
+        requests.
         """
         try:
             holder = self._acquire()
             if holder is None:
-                return self.read()  # another request may have stored it before the lock was free
+                return self.read()  # the lock's last holder may have stored it after our read
             value = self._wait(holder)
             if value is None:
                 self._acquire()
@@ -176,17 +182,17 @@ class Slot:
         return value
 
     def _acquire(self) -> bytes | None:
-        """Take the lock, or return the token of the request that holds it."""
+        """Take the lock and return None, or return the token of the request that holds it."""
         self._token = uuid.uuid4().hex
         holder: Any = redis_client.set(self._lock, self._token, nx=True, get=True, ex=LOCK_SECONDS)
-        # The command is repeated if its connection breaks, and may then find its own token.
+        # If the connection breaks, the command is repeated, and can then return our own token.
         if holder in {None, self._token.encode()}:
             return None
         self._token = ""
         return holder  # type: ignore[no-any-return]
 
     def _wait(self, holder: bytes) -> bytes | None:
-        """Return the result of the lock's holder; None if it fails or takes too long."""
+        """Return the result of the lock's holder; None if it stores none or takes too long."""
         deadline = time.monotonic() + LOCK_WAIT_SECONDS
         while time.monotonic() < deadline:
             *values, current = redis_client.mget(self._key, *self._stamps, self._lock)
@@ -197,7 +203,7 @@ class Slot:
         return None
 
     def release(self) -> None:
-        """Release the lock, if this request may hold it."""
+        """Release the lock if this request holds it, or if a failed call may have taken it."""
         if not self._token:
             return
         try:
@@ -207,19 +213,19 @@ class Slot:
                 redis_client.breaker.repeat_on_recovery(redis.Redis.delete, self._lock)
 
     def prepare(self) -> None:
-        """Create missing stamps before the computation, so that a change meanwhile shows."""
+        """Create missing stamps, so that a write during the computation can delete them."""
         if self._checksum is None:
             self._run_script(b"", STAMP_SECONDS, "no checksum, so only stamps are written")
 
     def write(self, value: bytes, timeout: int) -> None:
-        """Store a result for some seconds, unless a stamp has changed since the last read."""
+        """Store a result with a TTL in seconds, unless a stamp has changed since the last read."""
         if self._checksum is not None:
             self._run_script(sign(self._place, value), timeout, self._checksum)
 
     def _run_script(self, value: bytes, timeout: int, expected: str) -> None:
-        """Store a value if the checksum of the stamps is as expected; else note the checksum."""
+        """Store a value if the stamps have the expected checksum; else remember their checksum."""
         schemes, stamps = json.dumps(dnfs_to_schemes(self._conditions)), json.dumps(self._stamps)
-        # The value of new stamps: unique, whatever seeds `random`.
+        # The value of new stamps. It has to be unique even where an application seeds `random`.
         stamp = uuid.uuid4().hex
         arguments = [value, schemes, stamps, timeout, stamp, expected]
         try:

@@ -1,4 +1,4 @@
-"""The circuit breaker that all clients of a Redis server share."""
+"""The circuit breaker that all clients of a Redis server share in a process."""
 
 import logging
 import os
@@ -17,16 +17,17 @@ from ..metrics import REDIS_CIRCUIT_OPEN
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 PROBE_INTERVAL = 0.1  # seconds
+# Reads stay disabled for this long after an outage, so that every process notices it.
 SETTLE_SECONDS = 0.25
 
 
 class CircuitBreaker(Retry):
-    """Fail calls to a server at once while it is unavailable.
+    """Fail calls to a server immediately while it is unavailable.
 
-    The first failure opens the circuit: calls in progress wait for one timeout each, and later ones
-    fail without waiting. A thread probes the server until it responds and accepts writes, and then
-    closes the circuit. redis-py calls this class as its `retry=`, for each command and each
-    connection attempt.
+    The first failure opens the circuit. Calls that are already waiting fail after one timeout each,
+    and later ones fail without waiting. A thread probes the server until it responds and accepts
+    writes, and then closes the circuit. redis-py uses an instance as the `retry` of a connection,
+    and calls it for each command and each connection attempt.
 
     Args:
         server: the server's name in logs and metrics.
@@ -37,16 +38,16 @@ class CircuitBreaker(Retry):
         super().__init__(NoBackoff(), 0)
         self._server = server
         self._connect = connect
-        # Called with a client before the circuit closes; a redis.RedisError keeps it open.
+        # Called with a client before the circuit closes; any exception keeps it open.
         self.on_recovery: list[Callable[[redis.Redis], object]] = []
         self._missed: set[tuple[Callable[..., object], Hashable]] = set()
-        # How many there have been, for connections that were opened before one.
+        # Counts outages: a connection that was opened before the latest one is replaced.
         self.outages = 0
         self.reset()
         os.register_at_fork(after_in_child=self.reset)
 
     def reset(self) -> None:
-        """Close the circuit of a forked child: the parent's probe does not run there."""
+        """Close the circuit in a forked child, where the parent's probe does not run."""
         self._lock = threading.Lock()
         self._probe: threading.Thread | None = None
         self._set_open(False)
@@ -56,22 +57,22 @@ class CircuitBreaker(Retry):
         REDIS_CIRCUIT_OPEN.labels(self._server).set(is_open)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "CircuitBreaker":
-        return self  # redis-py copies it for each connection, but there is one for the process
+        return self  # redis-py copies the `retry` of each connection, but all must share this one
 
     def call_with_retry(self, do: Callable[[], T], fail: Any, *args: Any, **options: Any) -> T:
-        """Call `do`, and once more if its connection breaks, which says nothing about the server.
+        """Call `do`; retry once if the connection breaks, since the server can still be available.
 
         Raises:
             redis.ConnectionError: the circuit is open.
         """
         if self.is_open:
             self._start_probe()
-            raise redis.ConnectionError(f"{self._server} is unavailable; a probe is running")
+            raise redis.ConnectionError(f"{self._server} is unavailable; the circuit is open")
         for is_last in (False, True):
             try:
                 return do()
             except redis.exceptions.ReadOnlyError as error:
-                # A replica. Its data may be old, and its master was replaced.
+                # The server is a replica now, so its data can be stale.
                 self.trip(error)
                 raise
             except self._supported_errors as error:
@@ -82,15 +83,15 @@ class CircuitBreaker(Retry):
         raise AssertionError("unreachable")
 
     def repeat_on_recovery(self, function: Callable[..., object], argument: Hashable) -> None:
-        """Call `function(client, argument)` before the circuit closes next; duplicates count once.
+        """Call `function(client, argument)` once before the circuit closes next.
 
-        Nothing is read from the server between its recovery and this call.
+        This process reads nothing from the server before that call. Duplicates are ignored.
         """
         with self._lock:
             self._missed.add((function, argument))
 
     def trip(self, error: Exception) -> None:
-        """Open the circuit, until a probe succeeds and everything missed has been repeated."""
+        """Open the circuit until a probe succeeds and all missed calls have been repeated."""
         with self._lock:
             if self.is_open:
                 return
@@ -100,7 +101,8 @@ class CircuitBreaker(Retry):
         self._start_probe()
 
     def _start_probe(self) -> None:
-        with self._lock, suppress(RuntimeError):  # no thread can be started: the next call tries
+        # RuntimeError: the process cannot start a thread now. The next call tries again.
+        with self._lock, suppress(RuntimeError):
             if self._probe is None or not self._probe.is_alive():
                 probe = threading.Thread(target=self._run_probe, name="redis-probe", daemon=True)
                 probe.start()
@@ -111,16 +113,17 @@ class CircuitBreaker(Retry):
         while True:
             try:
                 with self._connect() as client:
-                    with suppress(redis.exceptions.NoPermissionError):  # this is a response too
-                        client.unlink(f"{settings.CACHE_KEY_PREFIX}:probe")  # replicas reject it
+                    # A write, because replicas accept reads. NoPermissionError is a response too.
+                    with suppress(redis.exceptions.NoPermissionError):
+                        client.unlink(f"{settings.CACHE_KEY_PREFIX}:probe")
                     self._recover(client)
-                    # Other processes may notice the outage late, and what they have to repeat
-                    # concerns what this one would read.
+                    # Another process may notice the outage later, and then delete data that this
+                    # one must not read.
                     pause.wait(SETTLE_SECONDS)
                     self._recover(client)
                     self._set_open(False)
-                    self._recover(client)  # calls that failed during the last recovery
-            except Exception:  # any error: a circuit without a probe would stay open
+                    self._recover(client)  # calls that were missed while the circuit closed
+            except Exception:  # any: if this thread ended, the circuit would stay open
                 self._set_open(True)
                 pause.wait(PROBE_INTERVAL)
                 continue

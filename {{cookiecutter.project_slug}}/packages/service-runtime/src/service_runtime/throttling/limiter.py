@@ -1,13 +1,15 @@
-"""Count requests in rolling windows, in Redis or in this process.
+"""Count requests in sliding windows, in Redis or in this process.
 
-Both limiters store a ring of 21 counters per window. Each counter covers a twentieth of the period.
-Requests admitted within the period before a request are all in the ring, and the oldest counter
-counts in full. Hence no window of that length ever holds more than the limit, and memory per window
-is constant. The cost: a slot returns up to 5 % of the period late.
+Both limiters store a ring of 21 counters per window. Each counter is for a bucket: a twentieth of
+the period. The ring therefore covers at least the whole period before a request, and no interval of
+that length contains more admitted requests than the limit. Memory per window is constant. In
+exchange, an admitted request can count for up to 5 % longer than the period, since a bucket expires
+as a whole.
 
-If the clock jumps forward, slots return as if that time had passed. If it goes back by up to a
-period, the ring stands still until the clock has caught up. If it goes back further, the counters
-keep their age. Neither admits more than the limit, nor denies for more than one extra period.
+If the clock jumps forward, requests expire as if that time had passed. If it goes back by up to a
+period, the ring does not change until the clock has caught up. If it goes back further, the
+counters keep their age. Whenever it goes back, no more than the limit is admitted, and no request
+is denied for more than one extra period.
 """
 
 import hashlib
@@ -27,13 +29,14 @@ RING_SCRIPT = Path(__file__).with_name("ring.lua").read_text(encoding="utf-8")
 
 
 class Limit(NamedTuple):
-    """One window that a request must fit.
+    """One window in which a request must not exceed the limit.
 
     Attributes:
         key: the key of the window's counters.
-        limit: the requests, or the sum of their costs, that the window holds.
+        limit: the maximum number of requests in the window, or the maximum sum of their costs.
         period: the window's length in seconds.
-        shadow: 0, or a number shared by the windows of one shadow rate, which never denies.
+        shadow: 0 for a window that can deny requests. The windows of a shadow rate, which only
+            reports, have the same positive number.
     """
 
     key: str
@@ -46,10 +49,10 @@ class Outcome(NamedTuple):
     """The outcome of a request in one window.
 
     Attributes:
-        fits: whether it fits; it is counted if it fits all windows.
-        remaining: the capacity left in the window.
-        wait: the seconds until the same request would fit, 0 if it does.
-        more: the seconds until more capacity is left, 0 if nothing is used.
+        fits: whether the limit allows it. It is counted only if no window denies it.
+        remaining: the capacity that is left in the window.
+        wait: the seconds until the same request would fit; 0 if it fits now.
+        more: the seconds until `remaining` grows; 0 if the window is empty.
     """
 
     fits: bool
@@ -64,10 +67,13 @@ class Limiter(Protocol):
     def take(self, limits: Sequence[Limit], cost: int = 1) -> list[Outcome]:
         """Count a request in all of the windows if it fits each of them, else in none.
 
+        Shadow windows do not deny it. If it does not fit one window of a shadow rate, it is counted
+        in none of that rate.
+
         Args:
             limits: the windows.
-            cost: what the request counts for. 0 counts nothing. A cost above a window's limit needs
-                and fills the whole window.
+            cost: how many requests this one counts as. 0 counts nothing. If the cost exceeds the
+                limit, the request needs an empty window and fills it.
 
         Returns:
             an outcome for each window.
@@ -80,10 +86,12 @@ class Limiter(Protocol):
 
 
 class RedisLimiter:
-    """Count in Redis, for any number of processes: one script call per request, by Redis' clock.
+    """Count in Redis, for any number of processes, with one script call per request.
+
+    The clock is that of Redis, so the clocks of the processes do not matter.
 
     Raises:
-        redis.RedisError: from every method, if Redis is unavailable or rejects the call.
+        redis.RedisError: every method raises it if Redis is unavailable or rejects the call.
     """
 
     def __init__(self, client: redis.Redis, script: str = RING_SCRIPT) -> None:
@@ -115,7 +123,7 @@ class RedisLimiter:
 
 
 class _Ring:
-    """The counters of one window, the newest first; the arithmetic is that of `ring.lua`."""
+    """The counters of one window, the newest first; the same algorithm as in `ring.lua`."""
 
     __slots__ = ("bucket", "counts", "width")
 
@@ -134,11 +142,11 @@ class _Ring:
         self.counts = ([0] * min(age, BUCKETS + 1) + self.counts)[: BUCKETS + 1]
 
     def end(self, age: int) -> int:
-        """Return when the bucket of that age stops counting, in microseconds of the clock."""
+        """Return the time at which the bucket of an age expires, in microseconds of the clock."""
         return (self.bucket - age + BUCKETS + 1) * self.width
 
     def wait(self, limit: int, charge: int, now: int) -> int:
-        """Return the microseconds until a request with this charge fits, 0 if it does now."""
+        """Return the microseconds until a request with this charge fits; 0 if it fits now."""
         used, wait = sum(self.counts), 0
         for age in range(BUCKETS, -1, -1):
             if used + charge <= limit:
@@ -155,11 +163,11 @@ class _Ring:
 
 
 class LocalLimiter:
-    """Count in this process, for use without Redis. Threads can share it.
+    """Count in the memory of this process, for use without Redis. It is thread-safe.
 
     Args:
-        clock: returns microseconds, as `time.time_ns() // 1000`.
-        max_keys: the number of windows to store; the least recently used are evicted first.
+        clock: returns the time in microseconds.
+        max_keys: the maximum number of windows; the least recently used are evicted first.
     """
 
     def __init__(
@@ -202,7 +210,7 @@ class LocalLimiter:
         return ring
 
     def _evict(self, now: int) -> None:
-        """Evict expired windows that are least recently used, and those beyond max_keys."""
+        """Evict the least recently used windows while they are expired or exceed max_keys."""
         while self._rings:
             oldest = next(iter(self._rings))
             if len(self._rings) <= self._max_keys and self._rings[oldest].end(0) > now:
