@@ -31,12 +31,14 @@ from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject, empty
 from drf_spectacular.drainage import GENERATOR_STATS
 from environs import Env, FileAwareEnv
+from gunicorn.http.message import Message
 from prometheus_client.multiprocess import MultiProcessCollector
 from pythonjsonlogger.core import RESERVED_ATTRS
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rest_framework.request import Request
 
+from service_runtime.serving.worker import GUNICORN
 from tests.sources import MODULES, modules_with, names_in, parameters
 
 Contract = tuple[str, Callable[[], object]]
@@ -190,6 +192,9 @@ CONTRACTS: list[tuple[str, Contract]] = [
     ("gunicorn", takes("gunicorn.glogging.Logger.setup", "self", "cfg")),
     ("gunicorn", takes("gunicorn.glogging.Logger.access",
                        "self", "resp", "req", "environ", "request_time")),
+    *[("gunicorn", takes(path, *names.split())) for path, names in GUNICORN.items()],
+    ("gunicorn", ("gunicorn.http.message.Message._expected_100_continue",
+                  lambda: Message._expected_100_continue is False)),
     ("Python", ("queue.Queue.all_tasks_done", lambda: queue.Queue().all_tasks_done.wait_for)),
     ("Python", ("queue.Queue.unfinished_tasks", lambda: queue.Queue().unfinished_tasks == 0)),
 ]  # fmt: skip

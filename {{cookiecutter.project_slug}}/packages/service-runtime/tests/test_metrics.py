@@ -4,8 +4,7 @@ import sys
 import threading
 from pathlib import Path
 
-import pytest
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse
 from django.test import RequestFactory
 from prometheus_client import REGISTRY
 
@@ -34,43 +33,6 @@ def test_counter_is_reentrant_for_a_destructor_that_logs():
     thread.start()
     thread.join(20)
     assert not thread.is_alive()
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize("streaming", [False, True])
-def test_request_is_active_until_its_body_is_sent(streaming):
-    active = metrics.ACTIVE_REQUESTS._value
-    before = active.get()
-    seen = []
-
-    def body():
-        seen.append(active.get() - before)
-        yield b"part"
-
-    def view(request):
-        seen.append(active.get() - before)
-        response = StreamingHttpResponse(body()) if streaming else HttpResponse("whole")
-        request.resolver_match = None
-        return response
-
-    response = metrics.MetricsMiddleware(view)(RequestFactory().get("/"))
-    b"".join(response)
-    response.close()
-    response.close()
-
-    assert seen == [1, 1] if streaming else [1]
-    assert active.get() == before
-
-
-def test_request_is_not_active_after_its_view_raises():
-    before = metrics.ACTIVE_REQUESTS._value.get()
-
-    def view(request):
-        raise ValueError("on purpose")
-
-    with pytest.raises(ValueError, match="on purpose"):
-        metrics.MetricsMiddleware(view)(RequestFactory().get("/"))
-    assert metrics.ACTIVE_REQUESTS._value.get() == before
 
 
 WORKERS = """

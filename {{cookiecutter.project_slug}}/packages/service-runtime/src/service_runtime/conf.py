@@ -26,6 +26,12 @@ class Defaults:
     WEB_THREADS: int = 4
     GRACEFUL_TIMEOUT: int = 30  # seconds
     STUCK_SECONDS: int = 300  # 0: never
+    REQUEST_HEAD_SECONDS: float = 10.0  # until a request's headers have arrived
+    REQUEST_BODY_SECONDS: float = 60.0  # until its body has arrived; or a response has been sent
+    REQUEST_BODY_MAX_BYTES: int = 10 * 1024 * 1024
+    REQUEST_SECONDS: float = 30.0  # then the stack of a request's thread is logged
+    QUEUE_SECONDS: float = 0.5  # a request waits for a thread before it receives a 503
+    QUEUE_EXEMPT_PATHS: list[str] = ["/admin/"]  # prefixes of paths that wait longer
     # Proxies in front of the service that append to X-Forwarded-For.
     NUM_PROXIES: int = 0
 

@@ -46,10 +46,21 @@ REQUEST_DURATION = Histogram(
     ["method", "route", "status"],
 )
 ACTIVE_REQUESTS = Gauge(
-    "http_server_active_requests", "Requests in progress.", multiprocess_mode="livesum"
+    "http_server_active_requests", "Threads that handle a request.", multiprocess_mode="livesum"
 )
 REQUEST_THREADS = Gauge(
-    "http_server_request_threads", "Threads that serve requests.", multiprocess_mode="livesum"
+    "http_server_request_threads", "Threads that handle requests.", multiprocess_mode="livesum"
+)
+QUEUE_DURATION = Histogram(
+    "http_server_queue_duration_seconds",
+    "Seconds that a complete request waited for a thread.",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
+)
+REJECTED_REQUESTS = Counter(
+    "http_server_rejected_requests_total",
+    "Requests that did not reach Django: queue (no thread was free in time), evicted (too many"
+    " connections) or the name of the status.",
+    ["reason"],
 )
 REDIS_CIRCUIT_OPEN = Gauge(
     "redis_circuit_open",
@@ -73,7 +84,7 @@ LOG_RECORDS_DROPPED = Counter(
     "log_records_dropped_total", "Log lines that failed, or were not read in time."
 )
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# The start (monotonic seconds) of the request that each thread of this process serves.
+# When each busy request thread of this process took its request (monotonic seconds).
 busy_since: dict[int, float] = {}
 
 
@@ -84,36 +95,13 @@ class MetricsMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        thread = threading.get_ident()
-        started = busy_since[thread] = time.monotonic()
-        ACTIVE_REQUESTS.inc()
-        is_streaming = False
-        try:
-            response = self.get_response(request)
-            is_streaming = response.streaming
-        finally:
-            busy_since.pop(thread, None)
-            if not is_streaming:
-                ACTIVE_REQUESTS.dec()
-        if is_streaming:
-            _count_until_closed(response)
+        started = time.monotonic()
+        response = self.get_response(request)
         match = request.resolver_match
         method = request.method if request.method in _METHODS else "other"
         route = match.route if match else "unmatched"
         _duration(method, route, response.status_code).observe(time.monotonic() - started)
         return response
-
-
-def _count_until_closed(response: HttpResponse) -> None:
-    """Count a request as active until its streamed body has been sent."""
-    close = response.close
-
-    def closed() -> None:
-        response.close = close  # type: ignore[method-assign]
-        ACTIVE_REQUESTS.dec()
-        close()
-
-    response.close = closed  # type: ignore[method-assign]
 
 
 @cache

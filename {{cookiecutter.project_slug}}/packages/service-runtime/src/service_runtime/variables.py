@@ -26,6 +26,7 @@ _log_level = validate.OneOf(
 _port = validate.Range(1, 65535)
 _positive = validate.Range(min=1)
 _not_negative = validate.Range(min=0)
+_above_zero = validate.Range(min=0, min_inclusive=False)
 _RULES: dict[str, Callable[[Any], Any] | None] = {
     "HOST": None,
     "PORT": _port,
@@ -34,13 +35,18 @@ _RULES: dict[str, Callable[[Any], Any] | None] = {
     "WEB_THREADS": _positive,
     "GRACEFUL_TIMEOUT": _positive,
     "STUCK_SECONDS": _not_negative,
+    "REQUEST_HEAD_SECONDS": _above_zero,
+    "REQUEST_BODY_SECONDS": _above_zero,
+    "REQUEST_BODY_MAX_BYTES": _not_negative,
+    "REQUEST_SECONDS": _above_zero,
+    "QUEUE_SECONDS": _above_zero,
     "NUM_PROXIES": _not_negative,
     "SECRET_KEY": None,
     "SECURE_HSTS_SECONDS": _not_negative,
     "SECURE_HSTS_INCLUDE_SUBDOMAINS": None,
     "SECURE_HSTS_PRELOAD": None,
     "REDIS_URL": validate_redis_url,
-    "REDIS_SOCKET_TIMEOUT": validate.Range(min=0, min_inclusive=False),
+    "REDIS_SOCKET_TIMEOUT": _above_zero,
     "REDIS_CA_CERT": validate_file,
     "CACHE_KEY_PREFIX": validate.Regexp(
         r"[\w.:-]+\Z", error="Must be of letters, digits and . : _ -"

@@ -16,6 +16,7 @@ import pytest
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from gunicorn.http import wsgi
+from gunicorn.workers import gthread
 
 from service_runtime.serving import gunicorn
 from tests.logging.conftest import parsed
@@ -116,7 +117,7 @@ def test_configuration_follows_the_settings(tmp_path, environment):
         "workers": 2,
         "threads": 3,
         "graceful_timeout": 30,
-        "worker_class": "gthread",
+        "worker_class": "service_runtime.serving.worker.Worker",
     }
     assert not Path(folder).exists()
 
@@ -125,6 +126,21 @@ def test_without_redis_there_is_one_worker(tmp_path, environment):
     environment.pop("REDIS_URL", None)
 
     assert configuration(tmp_path, environment)[0]["workers"] == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda patch: patch.setattr(gthread.ThreadWorker, "accept", lambda self, one, more: None),
+        lambda patch: patch.delattr(gthread.ThreadWorker, "_cap_keepalive"),
+        lambda patch: patch.setitem(sys.modules, "service_runtime.serving.worker", None),
+    ],
+    ids=["parameters", "name", "import"],
+)
+def test_unknown_gunicorn_is_used_without_the_runtimes_worker(monkeypatch, change):
+    change(monkeypatch)
+
+    assert gunicorn._worker_class() == "gthread"
 
 
 def test_given_folder_of_metrics_stays(tmp_path, environment):

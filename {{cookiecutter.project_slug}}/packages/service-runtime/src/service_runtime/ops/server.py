@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -101,13 +102,15 @@ def start(host: str, port: int, *, threads: int, draining: Callable[[], bool]) -
 
 
 def _watch(threads: int, draining: Callable[[], bool]) -> None:
-    """Log when this process starts to drain, and exit when all of its request threads are stuck."""
+    """Log long requests and the start of draining; exit when all request threads are stuck."""
     announced = False
+    long: set[tuple[int, float]] = set()
     pause = threading.Event()
     while not pause.wait(0.5):
         if draining() and not announced:
             announced = True
             log_event("stopping", {"active_requests": len(busy_since)})
+        long = _log_long_requests(long)
         if stuck := stuck_threads(threads):
             # The threads may be stuck in logging itself.
             report = threading.Thread(target=_report, args=(stuck,), daemon=True)
@@ -117,10 +120,28 @@ def _watch(threads: int, draining: Callable[[], bool]) -> None:
             os._exit(EXIT_STUCK)
 
 
+def _log_long_requests(logged: set[tuple[int, float]]) -> set[tuple[int, float]]:
+    """Log the stack of each request that exceeds REQUEST_SECONDS, unless it was logged before.
+
+    Returns:
+        the thread and start of all such requests.
+    """
+    now = time.monotonic()
+    since = list(busy_since.items())
+    long = {(thread, start) for thread, start in since if now - start > settings.REQUEST_SECONDS}
+    for thread, start in long - logged:
+        log_event("request_long", _seconds_and_stack(thread, now - start), level="WARNING")
+    return long
+
+
+def _seconds_and_stack(thread: int, seconds: float) -> dict[str, Any]:
+    stack = "".join(traceback.format_stack(sys._current_frames().get(thread)))
+    return {"seconds": round(seconds, 1), "stack": stack}
+
+
 def _report(stuck: dict[int, float]) -> None:
     for thread, seconds in stuck.items():
-        stack = "".join(traceback.format_stack(sys._current_frames().get(thread)))
-        log_event("thread_stuck", {"seconds": round(seconds, 1), "stack": stack}, level="CRITICAL")
+        log_event("thread_stuck", _seconds_and_stack(thread, seconds), level="CRITICAL")
     log_event("worker_stuck", {"threads": len(stuck)}, level="CRITICAL")
     drain(REPORT_SECONDS)
 

@@ -8,8 +8,10 @@ wsgi_app = "my_service.wsgi:application"
 
 import atexit
 import gc
+import inspect
 import itertools
 import os
+import pkgutil
 import platform
 import shutil
 import socket
@@ -41,7 +43,7 @@ def configuration(service: str) -> dict[str, Any]:
         "bind": f"{host}:{settings.PORT}",
         # Django reads the proxies' headers, as NUM_PROXIES says.
         "forwarded_allow_ips": "",
-        "worker_class": "gthread",
+        "worker_class": _worker_class(),
         # Without Redis, caches and throttles are local to a worker.
         "workers": settings.WEB_CONCURRENCY if settings.REDIS_URL else 1,
         "threads": settings.WEB_THREADS,
@@ -56,6 +58,19 @@ def configuration(service: str) -> dict[str, Any]:
         "accesslog": "-",
         **{name: globals()[name] for name in HOOKS},
     }
+
+
+def _worker_class() -> str:
+    """Return the runtime's class, or gthread if this release of gunicorn is not like the known."""
+    try:
+        from .worker import GUNICORN
+
+        for path, parameters in GUNICORN.items():
+            if [*inspect.signature(pkgutil.resolve_name(path)).parameters] != parameters.split():
+                return "gthread"
+    except (ImportError, AttributeError):
+        return "gthread"
+    return f"{__package__}.worker.Worker"
 
 
 def _share_metrics() -> None:
@@ -118,6 +133,7 @@ def _omit_server_header() -> None:
 def when_ready(server: Any) -> None:
     """Log the start, and freeze loaded objects, so that workers share their memory."""
     import django
+    import gunicorn
 
     from ..logging import log_event
 
@@ -125,6 +141,12 @@ def when_ready(server: Any) -> None:
         server.log.warning(
             "REDIS_URL is not set: the cache and the throttles are local to this process, and"
             " cacheops is off. Use this for development only."
+        )
+    if server.cfg.worker_class_str == "gthread":
+        server.log.warning(
+            "The runtime does not know gunicorn %s: slow clients can occupy all request threads."
+            " Install the release that the runtime requires.",
+            gunicorn.__version__,
         )
     log_event(
         "started",

@@ -1,0 +1,171 @@
+"""A client's connection, and the request that it is sending."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from gunicorn.http.parser import RequestParser
+from gunicorn.workers.gthread import TConn
+
+from ..conf import settings
+
+HEAD_MAX_BYTES = 32 * 1024
+CHUNK_BYTES = 64 * 1024
+SPOOL_BYTES = 64 * 1024  # of a body in memory; longer ones are in a temporary file
+BODIES_MAX_BYTES = 256 * 1024 * 1024  # in all unfinished requests of a process
+_END = b"\r\n\r\n"
+
+
+class RejectedError(Exception):
+    """The request cannot be read; `status` says why."""
+
+    def __init__(self, status: HTTPStatus) -> None:
+        super().__init__(status.phrase)
+        self.status = status
+
+
+class Connection(TConn):
+    """A connection, whose request is read without waiting for the client.
+
+    Attributes:
+        deadline: when it is closed if no complete request has arrived (monotonic seconds).
+        queued_at: when its request was complete (monotonic seconds).
+        is_closing: whether it only waits for the client to close it.
+    """
+
+    total_bytes = 0  # of the bodies of all connections
+
+    def __init__(self, cfg: Any, sock: Any, client: Any, server: Any) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.data_ready = True  # for gthread: a thread need not wait
+        self.is_closing = False
+        self.deadline = self.queued_at = 0.0
+        self._received = bytearray()
+        self._searched = 0
+        self._request: Any = None
+        self._body: Any = None
+        self._size = self._missing = 0
+
+    def init(self) -> None:
+        """Limit how long a response can take to be sent. A thread calls it for each request."""
+        self.sock.settimeout(settings.REQUEST_BODY_SECONDS)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the client has sent nothing of its next request."""
+        return not (self._received or self._request)
+
+    @property
+    def method(self) -> str:
+        return self._request.method if self._request else ""
+
+    @property
+    def path(self) -> str:
+        return self._request.path if self._request else ""
+
+    @property
+    def must_close(self) -> bool:
+        return not self._request or self._request.should_close()
+
+    def receive(self) -> bool:
+        """Read what has arrived; return whether it can complete the request.
+
+        Raises:
+            BlockingIOError: nothing has arrived.
+            OSError: the connection is closed.
+        """
+        data = self.sock.recv(min(self._missing or CHUNK_BYTES, CHUNK_BYTES))
+        if not data:
+            raise ConnectionResetError
+        if self.is_closing:
+            return False
+        if self._missing:
+            self._store(data)
+        else:
+            if not self._received:
+                self.deadline = time.monotonic() + settings.REQUEST_HEAD_SECONDS
+            self._received += data
+        return True
+
+    def has_request(self) -> bool:
+        """Return whether a complete request, or one that gunicorn will reject, has arrived.
+
+        Raises:
+            RejectedError: the request is too large or has no length.
+        """
+        if not self._request and not self._read_head():
+            return False
+        return not self._missing
+
+    def _read_head(self) -> bool:
+        end = self._received.find(_END, max(0, self._searched - len(_END)))
+        self._searched = len(self._received)
+        if max(end, self._searched if end < 0 else 0) > HEAD_MAX_BYTES:
+            raise RejectedError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        if end < 0:
+            return False
+        head = bytes(self._received[: end + len(_END)])
+        del self._received[: len(head)]
+        self._searched = 0
+        try:
+            self._request = next(RequestParser(self.cfg, self._chunks(head), self.client))
+        except Exception:  # the same error occurs in the thread, where gunicorn responds to it
+            self.parser = RequestParser(self.cfg, [head], self.client)
+            return True
+        self.parser = iter([self._request])
+        self._start_body(dict(self._request.headers))
+        return True
+
+    def _start_body(self, headers: dict[str, str]) -> None:
+        if "TRANSFER-ENCODING" in headers:  # Django reads a body by its length only
+            raise RejectedError(HTTPStatus.LENGTH_REQUIRED)
+        self._missing = int(headers.get("CONTENT-LENGTH", 0))
+        if not self._missing:
+            return
+        if self._missing > settings.REQUEST_BODY_MAX_BYTES:
+            raise RejectedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        self._body = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 - see release
+        self.deadline = time.monotonic() + settings.REQUEST_BODY_SECONDS
+        part = bytes(self._received[: self._missing])
+        del self._received[: len(part)]
+        self._store(part)
+        if self._missing and self._request._expected_100_continue:
+            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._request._expected_100_continue = False  # or gunicorn would send it too
+
+    def _store(self, data: bytes) -> None:
+        if Connection.total_bytes + len(data) > BODIES_MAX_BYTES:
+            raise RejectedError(HTTPStatus.SERVICE_UNAVAILABLE)
+        Connection.total_bytes += len(data)
+        self._size += len(data)
+        self._missing -= len(data)
+        try:
+            self._body.write(data)
+        except OSError:
+            raise RejectedError(HTTPStatus.INSUFFICIENT_STORAGE) from None
+        if not self._missing:
+            self._body.seek(0)
+
+    def _chunks(self, head: bytes) -> Iterator[bytes]:
+        yield head
+        if self._body:
+            yield from iter(partial(self._body.read, CHUNK_BYTES), b"")
+
+    def send(self, data: bytes) -> bool:
+        """Send a short response without waiting; return whether it was sent."""
+        try:
+            self.sock.setblocking(False)
+            return bool(self.sock.send(data) == len(data))
+        except OSError:
+            return False
+
+    def release(self) -> None:
+        """Forget the request, and free its memory."""
+        if self._body:
+            self._body.close()
+        Connection.total_bytes -= self._size
+        self._request = self._body = self.parser = None
+        self._size = self._missing = 0
