@@ -28,10 +28,12 @@ BODY_MAX, CONNECTIONS_MAX, THREADS = 300_000, 100, 2
 CONFIGURATION = f"""
 from service_runtime.serving import gunicorn
 globals().update(gunicorn.configuration("acme"))
-wsgi_app, worker_connections, preload_app = "application:application", {CONNECTIONS_MAX}, False
+wsgi_app, worker_connections = "application:application", {CONNECTIONS_MAX}
 """
 APPLICATION = """
 import os, threading
+import django
+django.setup()
 gate = os.environ["GATE"]
 def wait():
     while os.path.exists(gate):
@@ -65,7 +67,7 @@ class Server:
         self._environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("LOG_", "PROMETHEUS_"))},
             "DJANGO_SETTINGS_MODULE": "tests.settings",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
             "PORT": str(self.port),
             "OPS_PORT": str(self.ops_port),
             "WEB_CONCURRENCY": "1",
@@ -385,9 +387,9 @@ def test_stopping_process_finishes_requests_that_have_started_to_arrive(tmp_path
 def test_stack_of_a_long_request_is_logged_once(tmp_path):
     with Server(tmp_path, REQUEST_SECONDS="0.2") as server:
         with server.busy():
-            wait_for(lambda: server.log.read_text().count("request_long") == THREADS)
+            wait_for(lambda: server.log.read_text().count('"ev": "request_long"') == THREADS)
         with server.busy():
-            wait_for(lambda: server.log.read_text().count("request_long") == 2 * THREADS)
+            wait_for(lambda: server.log.read_text().count('"ev": "request_long"') == 2 * THREADS)
 
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
     long = [line["data"] for line in lines if line.get("ev") == "request_long"]
