@@ -35,6 +35,16 @@ class Defaults:
     # Proxies in front of the service that append to X-Forwarded-For.
     NUM_PROXIES: int = 0
 
+    # The database. Limits of statements apply to requests; 0 is no limit. All are seconds.
+    DATABASE_CONNECT_TIMEOUT: int = 3
+    DATABASE_POOL_TIMEOUT: float = 1.0
+    DATABASE_MAX_IDLE: int = 60
+    DATABASE_STATEMENT_TIMEOUT: float = 10.0
+    DATABASE_LOCK_TIMEOUT: float = 3.0
+    DATABASE_IDLE_TRANSACTION_TIMEOUT: float = 30.0
+    # The server is PgBouncer in transaction mode.
+    DATABASE_PGBOUNCER: bool = False
+
     # Redis. Without a URL the cache and the throttles are local to the process.
     REDIS_URL: str = ""
     CACHEOPS_REDIS_URL: str = ""

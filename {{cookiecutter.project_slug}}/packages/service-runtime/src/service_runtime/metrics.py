@@ -68,6 +68,17 @@ REDIS_CIRCUIT_OPEN = Gauge(
     ["server"],
     multiprocess_mode="livemax",
 )
+DATABASE_CIRCUIT_OPEN = Gauge(
+    "database_circuit_open",
+    "1 in a process whose circuit breaker for this database is open.",
+    ["database"],
+    multiprocess_mode="livemax",
+)
+DATABASE_ERRORS = Counter(
+    "database_errors_total",
+    "Requests that failed because the database was unavailable, overloaded or locked.",
+    ["error"],
+)
 THROTTLE_REQUESTS = Counter(
     "throttle_requests_total",
     "Throttle decisions: allowed, denied, would_deny (shadow mode), or failed_open and"

@@ -50,6 +50,9 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     """Return the response to an exception of a REST framework view; None leads to a 500."""
     if isinstance(exc, UnreadablePostError):  # the client disconnected or sent malformed chunks
         exc = exceptions.ParseError("The request body is incomplete.")
+    if is_unavailable(exc):
+        count(exc)
+        exc = DatabaseUnavailable()
     if isinstance(exc, IntegrityError) and _CONFLICTING.search(str(exc)):
         exc = Conflict()
     response = rest_exception_handler(exc, context)
@@ -63,6 +66,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     else:
         use_api_renderer(request)
     patch_vary_headers(response, ["Accept"])
+    if isinstance(exc, DatabaseUnavailable):
+        response._has_been_logged = True  # type: ignore[attr-defined] - once per outage
     return response
 
 

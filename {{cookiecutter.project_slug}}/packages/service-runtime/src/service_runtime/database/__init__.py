@@ -1,0 +1,11 @@
+"""PostgreSQL connections whose failures are short: no request waits for a database that is gone.
+
+Every wait has a limit: for a connection, for a lock, for a statement and for a server that does not
+respond. While the database is unavailable, a circuit breaker lets requests fail at once, and
+requests that do not need it are served.
+"""
+
+from .errors import DatabaseUnavailable, is_unavailable
+from .options import database_options, limit_statements
+
+__all__ = ["DatabaseUnavailable", "database_options", "is_unavailable", "limit_statements"]

@@ -1,0 +1,43 @@
+"""The errors that a request may cause when the database cannot serve it now."""
+
+import sqlite3
+import time
+
+from django import db
+from rest_framework.exceptions import APIException
+
+from ..logging import log_event
+from ..metrics import DATABASE_ERRORS
+
+LOG_INTERVAL = 60  # seconds
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_logged: dict[str, float] = {}
+
+
+class DatabaseUnavailable(APIException):  # noqa: N818 - Django REST framework's suffix
+    """The database cannot serve the request now: a 503."""
+
+    status_code = 503
+    default_detail = "The database is unavailable. Try again in a moment."
+    default_code = "database_unavailable"
+    wait = 1  # seconds; Django REST framework sends it as Retry-After
+
+
+def is_unavailable(error: BaseException | None) -> bool:
+    """Return whether a request failed because the database is gone, overloaded or locked."""
+    if not isinstance(error, db.OperationalError | db.InterfaceError):
+        return False
+    cause = error.__cause__
+    if isinstance(cause, sqlite3.Error):  # which also has this class for wrong names
+        return getattr(cause, "sqlite_errorcode", None) in _BUSY
+    return True
+
+
+def count(error: BaseException) -> None:
+    """Count such a failure, and log the first one per kind and LOG_INTERVAL."""
+    kind = type(error.__cause__ or error).__name__
+    DATABASE_ERRORS.labels(kind).inc()
+    now = time.monotonic()
+    if now - _logged.get(kind, -LOG_INTERVAL) >= LOG_INTERVAL:
+        _logged[kind] = now
+        log_event("database_error", {"error": kind, "message": str(error)}, level="WARNING")

@@ -1,0 +1,107 @@
+"""A database backend for ENGINE: Django's PostgreSQL with the limits of `service_runtime.database`.
+
+Django's own check of a pooled connection is a round trip for each request, and psycopg's pool waits
+a second after two failed checks. So connections that the server has closed are recognized by their
+socket instead.
+"""
+
+import select
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+from weakref import WeakSet
+
+import psycopg
+from django.db.backends.postgresql import base
+from psycopg.errors import _WaitTimeout
+
+from ..circuit_breaker import CircuitBreaker
+from ..options import response_seconds, statement_options
+
+
+@cache
+def circuit_breaker(alias: str) -> CircuitBreaker:
+    """Return the circuit breaker of a database."""
+    return CircuitBreaker(alias)
+
+
+class UnresponsiveError(psycopg.OperationalError):
+    """The server has not responded in time: it hangs, or the network to it does."""
+
+
+class Connection(psycopg.Connection[Any]):
+    """A connection that does not wait for a server that has stopped responding.
+
+    Attributes:
+        on_unresponsive: called with the error before it is raised.
+    """
+
+    on_unresponsive: Callable[[psycopg.OperationalError], object] | None = None
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """See psycopg; a connection whose server does not respond is closed.
+
+        Raises:
+            UnresponsiveError: the server has not responded in time.
+        """
+        limit = response_seconds()
+        try:
+            return super().wait(gen, interval, timeout or limit)
+        except _WaitTimeout:
+            if timeout:
+                raise
+            self.close()
+            error = UnresponsiveError(f"The server did not respond for {limit} seconds.")
+            if self.on_unresponsive:
+                self.on_unresponsive(error)
+            raise error from None
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Django's wrapper with a circuit breaker, and a pool of such connections."""
+
+    _connections: WeakSet[Any] = WeakSet()  # of this process, in use or idle
+
+    @property
+    def pool(self) -> Any:
+        """See Django."""
+        options = self.settings_dict["OPTIONS"].get("pool")
+        if isinstance(options, dict):
+            options.setdefault("connection_class", Connection)
+        return super().pool
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """Return the parameters for psycopg."""
+        parameters: dict[str, Any] = super().get_connection_params()
+        if limits := statement_options():
+            parameters["options"] = f"{parameters.get('options', '')} {limits}".strip()
+        return parameters
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """Return a connection that the server has not closed.
+
+        Raises:
+            psycopg.OperationalError: there is none, or the circuit is open.
+        """
+        circuit = circuit_breaker(self.alias)
+        circuit.check()
+        try:
+            while _is_dropped(connection := super().get_new_connection(conn_params)):
+                connection.close()
+                self.pool.putconn(connection)
+        except psycopg.OperationalError as error:
+            # With a connection in use, the server responds, but it may have no more to give.
+            if all(connection.closed for connection in list(self._connections)):
+                circuit.trip(error, conn_params)
+            raise
+        self._connections.add(connection)
+        if isinstance(connection, Connection):
+            connection.on_unresponsive = lambda error: circuit.trip(error, conn_params)
+        return connection
+
+
+def _is_dropped(connection: Any) -> bool:
+    """Return whether the server has closed a connection: its socket has something to read."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
