@@ -15,7 +15,7 @@ from service_runtime.single_flight import SingleFlight
 @pytest.fixture
 def new_process(monkeypatch):
     """Start without the results of earlier probes, and keep the connection of the test."""
-    monkeypatch.setattr(health, "_migrated", False)
+    monkeypatch.setattr(health, "_migrated", bytearray(1))
     monkeypatch.setattr(connection, "close", lambda: None)
     monkeypatch.setattr(health._database_check, "run", lambda timeout: health._database())
 

@@ -88,7 +88,7 @@ def test_connection_reset_leaves_no_traceback(port, capfd, caplog):
 
 @pytest.mark.parametrize(("migrated", "status"), [(True, 200), (False, 503)])
 def test_readiness_sets_the_status(port, monkeypatch, migrated, status):
-    monkeypatch.setattr(health, "_migrated", migrated)
+    monkeypatch.setattr(health, "_migrated", bytes([migrated]))
     found, body, headers = fetch(port, "GET", "/readyz")
 
     assert found == status

@@ -6,6 +6,7 @@ matches or a middleware rejects the request. Other paths have Django's HTML page
 
 import logging
 import re
+import sys
 from collections.abc import Callable
 from http.client import responses
 from typing import Any
@@ -22,6 +23,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler as rest_exception_handler
 
 from ..conf import settings
+from ..database import DatabaseUnavailable, count_error, is_unavailable
 from ..throttling import violated_policies
 from .renderers import use_api_renderer, use_renderer
 
@@ -51,7 +53,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     if isinstance(exc, UnreadablePostError):  # the client disconnected or sent malformed chunks
         exc = exceptions.ParseError("The request body is incomplete.")
     if is_unavailable(exc):
-        count(exc)
+        count_error(exc)
         exc = DatabaseUnavailable()
     if isinstance(exc, IntegrityError) and _CONFLICTING.search(str(exc)):
         exc = Conflict()
@@ -67,7 +69,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         use_api_renderer(request)
     patch_vary_headers(response, ["Accept"])
     if isinstance(exc, DatabaseUnavailable):
-        response._has_been_logged = True  # type: ignore[attr-defined] - once per outage
+        response._has_been_logged = True  # type: ignore[attr-defined]
     return response
 
 
@@ -134,8 +136,26 @@ def _handler(
 bad_request = _handler(exceptions.ParseError, defaults.bad_request)
 permission_denied = _handler(exceptions.PermissionDenied, defaults.permission_denied)
 not_found = _handler(exceptions.NotFound, defaults.page_not_found)
-server_error = _handler(exceptions.APIException, defaults.server_error)
+_server_error = _handler(exceptions.APIException, defaults.server_error)
 csrf_failure = _handler(exceptions.PermissionDenied, csrf.csrf_failure)
+_unavailable = _handler(
+    DatabaseUnavailable,
+    lambda request: HttpResponse(DatabaseUnavailable.default_detail, status=503),
+)
+
+
+def server_error(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    """Return the response to an unexpected exception: a 500, or a 503 without a database."""
+    error = sys.exception()
+    if error is None or not is_unavailable(error):
+        return _server_error(request, *args, **kwargs)
+    count_error(error)
+    response = _unavailable(request)
+    response["Retry-After"] = str(DatabaseUnavailable.wait)
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
+
+
 _DEBUG_PAGES = {
     error.status_code: error
     for error in (exceptions.ParseError, exceptions.NotFound, exceptions.APIException)

@@ -5,7 +5,13 @@ respond. While the database is unavailable, a circuit breaker lets requests fail
 requests that do not need it are served.
 """
 
-from .errors import DatabaseUnavailable, is_unavailable
-from .options import database_options, limit_statements
+from .errors import DatabaseUnavailable, count_error, is_unavailable
+from .options import database_settings, limit_statements
 
-__all__ = ["DatabaseUnavailable", "database_options", "is_unavailable", "limit_statements"]
+__all__ = [
+    "DatabaseUnavailable",
+    "count_error",
+    "database_settings",
+    "is_unavailable",
+    "limit_statements",
+]

@@ -14,7 +14,7 @@ _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _logged: dict[str, float] = {}
 
 
-class DatabaseUnavailable(APIException):  # noqa: N818 - Django REST framework's suffix
+class DatabaseUnavailable(APIException):
     """The database cannot serve the request now: a 503."""
 
     status_code = 503
@@ -33,7 +33,7 @@ def is_unavailable(error: BaseException | None) -> bool:
     return True
 
 
-def count(error: BaseException) -> None:
+def count_error(error: BaseException) -> None:
     """Count such a failure, and log the first one per kind and LOG_INTERVAL."""
     kind = type(error.__cause__ or error).__name__
     DATABASE_ERRORS.labels(kind).inc()

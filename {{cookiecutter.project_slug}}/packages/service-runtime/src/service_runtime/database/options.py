@@ -1,23 +1,51 @@
-"""The options of a database connection."""
+"""The settings of a database, and the limits of its statements."""
 
 from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import settings
 
 
-def database_options(runtime: Any) -> dict[str, Any]:
-    """Return OPTIONS of DATABASES for PostgreSQL.
+def database_settings(entry: dict[str, Any], runtime: Any) -> dict[str, Any]:
+    """Return an entry of DATABASES with the runtime's backend and options.
 
     Args:
+        entry: the entry of a URL, whose options take precedence.
         runtime: the settings that begin with DATABASE_, and WEB_THREADS.
+
+    Raises:
+        ImproperlyConfigured: prepared statements are requested, which PgBouncer cannot use.
     """
+    own = entry.get("OPTIONS", {})
+    if entry["ENGINE"].endswith("sqlite3"):
+        # Writers queue instead of failing; readers never wait for writers.
+        pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+        options = {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": pragmas}
+        return {**entry, "OPTIONS": {**options, **own}}
+    if runtime.DATABASE_PGBOUNCER and own.get("prepare_threshold"):
+        raise ImproperlyConfigured(
+            "DATABASE_URL: prepare_threshold must not be set while DATABASE_PGBOUNCER is on: a"
+            " prepared statement belongs to one server connection."
+        )
+    return {
+        **entry,
+        "ENGINE": "service_runtime.database.postgresql",
+        "CONN_MAX_AGE": 0,  # the pool holds the connections
+        # A cursor's next query may reach another connection.
+        "DISABLE_SERVER_SIDE_CURSORS": runtime.DATABASE_PGBOUNCER,
+        "OPTIONS": {**_postgresql_options(runtime), **own},
+    }
+
+
+def _postgresql_options(runtime: Any) -> dict[str, Any]:
     return {
         "connect_timeout": runtime.DATABASE_CONNECT_TIMEOUT,
         # A network that drops packets, or a host that vanished, must not keep a thread.
         "keepalives_idle": 15,
         "keepalives_interval": 5,
         "keepalives_count": 3,
-        "tcp_user_timeout": (runtime.DATABASE_STATEMENT_TIMEOUT or 30) * 1000,
+        "tcp_user_timeout": int((runtime.DATABASE_STATEMENT_TIMEOUT or 30) * 1000),
         "pool": {
             "min_size": 0,
             # A connection for each request thread, and one for the probes.

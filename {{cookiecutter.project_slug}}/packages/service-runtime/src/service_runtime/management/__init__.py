@@ -13,6 +13,8 @@ def execute(service: str) -> None:
     Raises:
         SystemExit: the settings are invalid, or the command failed.
     """
+    if sys.argv[1:2] == ["migrate"]:
+        _use_migration_url()
     # stdout is for the command's output.
     os.environ.setdefault("LOG_STREAM", "stderr")
 
@@ -26,3 +28,16 @@ def execute(service: str) -> None:
 
     with command_context(sys.argv[1] if len(sys.argv) > 1 else "help"):
         execute_from_command_line(sys.argv)
+
+
+def _use_migration_url() -> None:
+    """Let MIGRATE_DATABASE_URL replace DATABASE_URL: migrations must not use PgBouncer.
+
+    In its transaction mode, the locks of a session are not those of the next statement.
+    """
+    names = ("DATABASE_URL", "DATABASE_URL_FILE")
+    found = {name: url for name in names if (url := os.environ.get(f"MIGRATE_{name}"))}
+    if found:
+        for name in names:
+            os.environ.pop(name, None)
+        os.environ.update(found, DATABASE_PGBOUNCER="false")

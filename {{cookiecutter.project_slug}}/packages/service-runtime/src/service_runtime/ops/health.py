@@ -1,6 +1,7 @@
 """Readiness: whether this process should receive requests."""
 
 import logging
+from mmap import mmap
 from typing import Any
 
 import redis
@@ -14,7 +15,8 @@ from ..single_flight import SingleFlight
 logger = logging.getLogger(__name__)
 CHECK_SECONDS = 2.0  # well under the timeout of the probes
 UNREACHABLE = "unreachable"
-_migrated = False
+# One byte that all workers share: a worker that starts while the database is down is ready too.
+_migrated = mmap(-1, 1)
 
 
 def readiness(*, draining: bool) -> tuple[bool, dict[str, Any]]:
@@ -28,21 +30,21 @@ def readiness(*, draining: bool) -> tuple[bool, dict[str, Any]]:
         database = _database_check.run(CHECK_SECONDS)
     except (TimeoutError, RuntimeError):  # or no thread can be started
         database = UNREACHABLE
-    ready = _migrated and not draining
+    migrated = bool(_migrated[0])
+    ready = migrated and not draining
     status = "draining" if draining else "ready" if ready else "not ready"
-    body = {"status": status, "migrated": _migrated, "database": database, "redis": _redis()}
+    body = {"status": status, "migrated": migrated, "database": database, "redis": _redis()}
     return ready, body
 
 
 def _database() -> str:
-    global _migrated
     try:
-        if _migrated:
+        if _migrated[0]:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
         else:
             executor = MigrationExecutor(connection)
-            _migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+            _migrated[0] = not executor.migration_plan(executor.loader.graph.leaf_nodes())
     except Exception as error:  # drivers raise errors of their own; the probe must get a response
         logger.warning("The readiness probe cannot reach the database: %s", error)
         return UNREACHABLE

@@ -164,9 +164,16 @@ def when_ready(server: Any) -> None:
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Assign the first free metrics slot to the worker."""
+    """Assign the first free metrics slot to the worker, and close database connections."""
+    from django.db import connections
+
     from ..metrics import next_slot
 
+    connection: Any
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+        if getattr(connection, "pool", None):
+            connection.close_pool()
     taken = {getattr(other, "slot", None) for other in server.WORKERS.values()}
     worker.slot = next(slot for slot in itertools.count(1) if slot not in taken)
     next_slot(f"worker-{worker.slot}")

@@ -7,6 +7,7 @@ from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
 from ..caching.keys import release
+from ..database import limit_statements
 from ..http.requests import WSGIRequest
 from ..tracing import start
 
@@ -20,6 +21,7 @@ def get_application() -> WSGIHandler:
         ImproperlyConfigured: an extra that the settings require is not installed.
     """
     start()
+    limit_statements()
     application = get_wsgi_application()
     application.request_class = WSGIRequest
     get_resolver().url_patterns  # noqa: B018 - loads every view

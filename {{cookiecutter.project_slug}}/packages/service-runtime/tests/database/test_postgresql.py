@@ -1,0 +1,176 @@
+"""The backend against a real PostgreSQL that fails in each way."""
+
+import threading
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.db.utils import ConnectionHandler
+
+from service_runtime import conf
+from service_runtime.database import is_unavailable, options
+from service_runtime.database.postgresql import base
+from service_runtime.metrics import DATABASE_CIRCUIT_OPEN
+from tests.database.conftest import CONNECTIONS
+from tests.waiting import wait_for
+
+SLOW = 5  # seconds, which no test waits for
+
+
+@pytest.fixture
+def limits(settings, monkeypatch):
+    """Apply the limits of a process that serves requests."""
+    settings.DATABASE_STATEMENT_TIMEOUT = 0.5
+    settings.DATABASE_LOCK_TIMEOUT = 0.2
+    monkeypatch.setattr(options._Limits, "apply", True)
+
+
+@pytest.fixture
+def database(postgres, settings, monkeypatch):
+    """Return a connection of Django, in a process without others."""
+    settings.DATABASE_POOL_TIMEOUT, settings.WEB_THREADS = 0.3, 3
+    entry = {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": "127.0.0.1",
+        "PORT": str(postgres.port),
+        "USER": "tests",
+        "NAME": "postgres",
+    }
+    handler: Any = ConnectionHandler({"default": options.database_settings(entry, conf.settings)})
+    base.circuit_breaker.cache_clear()
+    yield handler["default"]
+    handler["default"].close()
+    handler["default"].close_pool()
+    wait_for(lambda: not circuit().is_open)
+
+
+def circuit():
+    return base.circuit_breaker("default")
+
+
+def one(database, query="SELECT 1"):
+    """Return the value of a query on a connection from the pool."""
+    try:
+        with database.cursor() as cursor:
+            cursor.execute(query)
+            return cursor.fetchone()[0]
+    finally:
+        database.close()
+
+
+def error_of(database, query="SELECT 1"):
+    """Return the error of a query, which must be short."""
+    started = time.monotonic()
+    with pytest.raises(OperationalError) as caught:
+        one(database, query)
+    assert time.monotonic() - started < SLOW
+    assert is_unavailable(caught.value)
+    return caught.value
+
+
+def test_commands_have_no_limits(database):
+    assert one(database, "SHOW statement_timeout") == "0"
+
+
+def test_requests_have_limits(database, limits):
+    assert one(database, "SHOW statement_timeout") == "500ms"
+    assert one(database, "SHOW lock_timeout") == "200ms"
+    assert one(database, "SHOW idle_in_transaction_session_timeout") == "30s"
+
+
+def test_pgbouncer_gets_no_options(database, limits, settings):
+    settings.DATABASE_PGBOUNCER = True
+
+    assert one(database, "SHOW statement_timeout") == "0"
+
+
+def test_connection_is_used_again(database):
+    assert one(database, "SELECT pg_backend_pid()") == one(database, "SELECT pg_backend_pid()")
+
+
+def test_connections_that_the_server_has_closed_cause_no_error(database, postgres):
+    pool = database.pool
+    pool.open()
+    for connection in [pool.getconn() for _ in range(3)]:
+        pool.putconn(connection)
+    postgres.stop()
+    postgres.start()
+
+    assert [one(database) for _ in range(3)] == [1, 1, 1]
+    assert not circuit().is_open
+
+
+def test_server_that_is_down_fails_at_once_after_the_first_error(database, postgres):
+    one(database)
+    postgres.stop()
+    try:
+        error_of(database)
+        assert circuit().is_open
+        assert DATABASE_CIRCUIT_OPEN.labels("default")._value.get() == 1
+        started = time.monotonic()
+        for _ in range(20):
+            error_of(database)
+        assert time.monotonic() - started < 0.3  # one wait for the pool would be as long
+    finally:
+        postgres.start()
+    wait_for(lambda: not circuit().is_open)
+    assert one(database) == 1
+
+
+def test_suspended_server_fails_within_the_limit(database, postgres, limits):
+    one(database)
+    postgres.suspend()
+    try:
+        assert "did not respond" in str(error_of(database))
+        assert circuit().is_open
+        assert "a probe is running" in str(error_of(database))
+    finally:
+        postgres.resume()
+    wait_for(lambda: not circuit().is_open)
+    assert one(database) == 1
+
+
+def test_server_without_free_connections_fails_soon(database, postgres):
+    with ExitStack() as stack:
+        for _ in range(CONNECTIONS):
+            stack.enter_context(postgres.connect())
+        error_of(database)
+        assert circuit().is_open
+    wait_for(lambda: not circuit().is_open)
+    assert one(database) == 1
+
+
+def test_process_with_a_connection_uses_it_while_the_server_has_no_more(database, postgres):
+    handler = ConnectionHandler({"default": database.settings_dict})
+    with ExitStack() as stack, database.cursor() as cursor:
+        while True:
+            try:
+                stack.enter_context(postgres.connect())
+            except Exception:
+                break
+        failed = []
+        thread = threading.Thread(target=lambda: failed.append(error_of(handler["default"])))
+        thread.start()
+        thread.join()
+        assert len(failed) == 1
+        assert not circuit().is_open
+        cursor.execute("SELECT 1")
+    database.close()
+    assert one(database) == 1
+
+
+def test_lock_fails_within_its_limit(database, postgres, limits):
+    with postgres.connect() as other, other.transaction():
+        other.execute("CREATE TABLE IF NOT EXISTS locked ()")
+        other.execute("LOCK TABLE locked")
+        error_of(database, "SELECT count(*) FROM locked")
+        assert one(database) == 1
+        assert not circuit().is_open
+
+
+def test_statement_fails_within_its_limit(database, limits):
+    error_of(database, "SELECT pg_sleep(30)")
+    assert one(database) == 1
+    assert not circuit().is_open
