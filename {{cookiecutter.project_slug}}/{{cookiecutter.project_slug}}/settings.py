@@ -7,6 +7,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 from service_runtime import conf
+from service_runtime.database import database_settings
 from service_runtime.environment import Environment
 from service_runtime.rates import rates_from_environment
 from service_runtime.variables import environment_settings
@@ -103,17 +104,7 @@ TEMPLATES = [
 ]
 
 # --- Database ---------------------------------------------------------------------------------
-DATABASES = {"default": _database}
-if _database["ENGINE"].endswith("sqlite3"):
-    # Writers queue instead of failing; readers never wait for writers.
-    _options: dict[str, Any] = {"transaction_mode": "IMMEDIATE", "timeout": 20}
-    _options["init_command"] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-else:
-    # Per worker: a connection for each request thread and one for the probes. Fail in seconds.
-    _pool = {"min_size": 0, "max_size": runtime.WEB_THREADS + 1, "timeout": 3}
-    _options = {"connect_timeout": 3, "pool": _pool}
-    _database["CONN_MAX_AGE"] = 0  # the pool holds the connections
-_database["OPTIONS"] = {**_options, **_database.get("OPTIONS", {})}
+DATABASES = {"default": database_settings(_database, runtime)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Caching (docs/caching.md) ----------------------------------------------------------------
