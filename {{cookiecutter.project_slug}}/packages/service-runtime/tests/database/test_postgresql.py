@@ -28,7 +28,7 @@ def limits(settings, monkeypatch):
 
 
 @pytest.fixture
-def database(postgres, settings, monkeypatch):
+def database(postgres, settings, django_db_blocker):
     """Return a connection of Django, in a process without others."""
     settings.DATABASE_POOL_TIMEOUT, settings.WEB_THREADS = 0.3, 3
     entry = {
@@ -40,7 +40,8 @@ def database(postgres, settings, monkeypatch):
     }
     handler: Any = ConnectionHandler({"default": options.database_settings(entry, conf.settings)})
     base.circuit_breaker.cache_clear()
-    yield handler["default"]
+    with django_db_blocker.unblock():
+        yield handler["default"]
     handler["default"].close()
     handler["default"].close_pool()
     wait_for(lambda: not circuit().is_open)
@@ -162,8 +163,9 @@ def test_process_with_a_connection_uses_it_while_the_server_has_no_more(database
 
 
 def test_lock_fails_within_its_limit(database, postgres, limits):
-    with postgres.connect() as other, other.transaction():
+    with postgres.connect() as other:
         other.execute("CREATE TABLE IF NOT EXISTS locked ()")
+    with postgres.connect() as other, other.transaction():
         other.execute("LOCK TABLE locked")
         error_of(database, "SELECT count(*) FROM locked")
         assert one(database) == 1
