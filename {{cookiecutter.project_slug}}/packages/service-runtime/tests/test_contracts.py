@@ -10,8 +10,10 @@ import logging
 import os
 import queue
 import re
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -29,10 +31,13 @@ from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 from django.http import HttpResponse
 from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject, empty
+from django.utils.log import log_response
 from drf_spectacular.drainage import GENERATOR_STATS
 from environs import Env, FileAwareEnv
 from gunicorn.http.message import Message
 from prometheus_client.multiprocess import MultiProcessCollector
+from psycopg.errors import _WaitTimeout
+from psycopg.waiting import Wait, wait
 from pythonjsonlogger.core import RESERVED_ATTRS
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -102,6 +107,19 @@ def lazy_object_stores_what_it_wraps() -> bool:
     return vars(lazy)["_wrapped"] is empty and lazy == [] and vars(lazy)["_wrapped"] == []
 
 
+def a_wait_that_times_out_raises() -> bool:
+    left, right = socket.socketpair()
+
+    def never_ready() -> Generator[int, int, None]:
+        while True:
+            yield Wait.R
+
+    with left, right, suppress(_WaitTimeout):
+        wait(never_ready(), left.fileno(), 0.01, 0.02)
+        return False
+    return True
+
+
 CACHEOPS, DJANGO, DRF, REDIS = "django-cacheops", "Django", "djangorestframework", "redis"
 PROMETHEUS, JSON_LOGGER, CSP = "prometheus-client", "python-json-logger", "django-csp"
 SPECTACULAR = "drf-spectacular"
@@ -156,6 +174,10 @@ CONTRACTS: list[tuple[str, Contract]] = [
     (DJANGO, ("django.contrib.auth.HttpRequest._cached_user",
               lambda: "request._cached_user = " in inspect.getsource(auth_middleware))),
     (DJANGO, ("django.utils.functional.LazyObject._wrapped", lazy_object_stores_what_it_wraps)),
+    (DJANGO, ("django.utils.log._has_been_logged",
+              lambda: 'getattr(response, "_has_been_logged"' in inspect.getsource(log_response))),
+    ("psycopg", takes("psycopg.connection.Connection.wait", "self", "gen", "interval", "timeout")),
+    ("psycopg", ("psycopg.errors._WaitTimeout", a_wait_that_times_out_raises)),
     (DRF, ("rest_framework.request.Request._request", user_of_a_request_is_stored_in_both)),
     (DRF, ("rest_framework.request.Request._user", user_of_a_request_is_stored_in_both)),
     (DRF, ("rest_framework.request.Request._auth", user_of_a_request_is_stored_in_both)),

@@ -37,7 +37,7 @@ GUNICORN = {
     "gunicorn.workers.gthread.TConn.__init__": "self cfg sock client server",
     "gunicorn.workers.gthread.TConn.init": "self",
     "gunicorn.workers.gthread.PollableMethodQueue.defer": "self callback args",
-    "gunicorn.http.parser.RequestParser.__init__": "self cfg source source_addr",
+    "gunicorn.http.parser.Parser.__init__": "self cfg source source_addr",
 }
 LINGER_SECONDS = 2.0
 TICK_SECONDS = 0.1  # the precision of QUEUE_SECONDS
