@@ -20,7 +20,7 @@ SLOW = 5  # seconds, which no test waits for
 
 
 @pytest.fixture
-def limits(settings, monkeypatch):
+def limits(database, settings, monkeypatch):
     """Apply the limits of a process that serves requests."""
     settings.DATABASE_STATEMENT_TIMEOUT = 0.5
     settings.DATABASE_LOCK_TIMEOUT = 0.2
@@ -28,8 +28,9 @@ def limits(settings, monkeypatch):
 
 
 @pytest.fixture
-def database(postgres, settings, django_db_blocker):
+def database(postgres, settings, monkeypatch, django_db_blocker):
     """Return a connection of Django, in a process without others."""
+    monkeypatch.setattr(options._Limits, "apply", False)
     settings.DATABASE_POOL_TIMEOUT, settings.WEB_THREADS = 0.3, 3
     entry = {
         "ENGINE": "django.db.backends.postgresql",

@@ -223,7 +223,8 @@ def test_missing_redis_is_announced(settings, caplog, monkeypatch):
     settings.REDIS_URL = ""
     messages: list[str] = []
     server = SimpleNamespace(
-        cfg=SimpleNamespace(workers=1, threads=4), log=SimpleNamespace(warning=messages.append)
+        cfg=SimpleNamespace(workers=1, threads=4, worker_class_str="Worker"),
+        log=SimpleNamespace(warning=messages.append),
     )
 
     gunicorn.when_ready(server)
