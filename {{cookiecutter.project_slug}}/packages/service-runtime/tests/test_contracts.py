@@ -110,7 +110,7 @@ def lazy_object_stores_what_it_wraps() -> bool:
 def a_wait_that_times_out_raises() -> bool:
     left, right = socket.socketpair()
 
-    def never_ready() -> Generator[int, int, None]:
+    def never_ready() -> Generator[Wait, Any, None]:
         while True:
             yield Wait.R
 

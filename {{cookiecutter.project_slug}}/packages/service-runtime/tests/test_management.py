@@ -67,3 +67,12 @@ def test_invalid_settings_end_a_command_before_it_starts(manage):
     lines = [parsed(line) for line in done.stderr.splitlines()]
     assert (done.returncode, done.stdout) == (1, "")
     assert [line["message"].partition(":")[0] for line in lines] == ["PORT", "NUM_PROXIES"]
+
+
+def test_migrations_use_their_own_url(manage):
+    unreachable = "postgres://localhost:1/none"
+
+    assert manage("migrate", "--plan", DATABASE_URL=unreachable).returncode == 1
+    urls = {"DATABASE_URL": unreachable, "MIGRATE_DATABASE_URL": "sqlite:///migrated"}
+    assert manage("migrate", "--plan", **urls).returncode == 0
+    assert manage("showmigrations", **urls).returncode == 1

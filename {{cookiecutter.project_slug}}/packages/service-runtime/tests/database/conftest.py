@@ -9,10 +9,15 @@ import tempfile
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from django.db.utils import ConnectionHandler
 
+from service_runtime import conf
+from service_runtime.database import options
+from service_runtime.database.postgresql import base
 from tests.waiting import wait_for
 
 NOBODY = 65534  # initdb does not run as root
@@ -103,3 +108,28 @@ def postgres(postgres_server):
     with postgres_server.connect() as connection:
         query = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
         wait_for(lambda: connection.execute(query).fetchone() == (1,))
+
+
+@pytest.fixture
+def database(postgres, settings, monkeypatch, django_db_blocker):
+    """Return a connection of Django, in a process without others."""
+    monkeypatch.setattr(options, "_limits", {})
+    settings.DATABASE_POOL_TIMEOUT, settings.WEB_THREADS = 0.3, 3
+    entry = {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": "127.0.0.1",
+        "PORT": str(postgres.port),
+        "USER": "tests",
+        "NAME": "postgres",
+    }
+    handler: Any = ConnectionHandler({"default": options.database_settings(entry, conf.settings)})
+    base.circuit_breaker.cache_clear()
+    with django_db_blocker.unblock():
+        yield handler["default"]
+    handler["default"].close()
+    handler["default"].close_pool()
+    wait_for(lambda: not circuit().is_open)
+
+
+def circuit():
+    return base.circuit_breaker("default")

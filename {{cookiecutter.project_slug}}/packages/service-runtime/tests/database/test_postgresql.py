@@ -3,53 +3,25 @@
 import threading
 import time
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
 from django.db import OperationalError
 from django.db.utils import ConnectionHandler
 
-from service_runtime import conf
 from service_runtime.database import is_unavailable, options
-from service_runtime.database.postgresql import base
 from service_runtime.metrics import DATABASE_CIRCUIT_OPEN
-from tests.database.conftest import CONNECTIONS
+from tests.database.conftest import CONNECTIONS, circuit
 from tests.waiting import wait_for
 
 SLOW = 5  # seconds, which no test waits for
 
 
 @pytest.fixture
-def limits(database, settings, monkeypatch):
+def limits(database, settings):
     """Apply the limits of a process that serves requests."""
     settings.DATABASE_STATEMENT_TIMEOUT = 0.5
     settings.DATABASE_LOCK_TIMEOUT = 0.2
-    monkeypatch.setattr(options._Limits, "apply", True)
-
-
-@pytest.fixture
-def database(postgres, settings, monkeypatch, django_db_blocker):
-    """Return a connection of Django, in a process without others."""
-    monkeypatch.setattr(options._Limits, "apply", False)
-    settings.DATABASE_POOL_TIMEOUT, settings.WEB_THREADS = 0.3, 3
-    entry = {
-        "ENGINE": "django.db.backends.postgresql",
-        "HOST": "127.0.0.1",
-        "PORT": str(postgres.port),
-        "USER": "tests",
-        "NAME": "postgres",
-    }
-    handler: Any = ConnectionHandler({"default": options.database_settings(entry, conf.settings)})
-    base.circuit_breaker.cache_clear()
-    with django_db_blocker.unblock():
-        yield handler["default"]
-    handler["default"].close()
-    handler["default"].close_pool()
-    wait_for(lambda: not circuit().is_open)
-
-
-def circuit():
-    return base.circuit_breaker("default")
+    options.limit_statements()
 
 
 def one(database, query="SELECT 1"):

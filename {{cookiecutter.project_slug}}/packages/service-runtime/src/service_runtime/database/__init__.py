@@ -6,12 +6,13 @@ requests that do not need it are served.
 """
 
 from .errors import DatabaseUnavailable, count_error, is_unavailable
-from .options import database_settings, limit_statements
+from .options import database_settings, limit_locks, limit_statements
 
 __all__ = [
     "DatabaseUnavailable",
     "count_error",
     "database_settings",
     "is_unavailable",
+    "limit_locks",
     "limit_statements",
 ]

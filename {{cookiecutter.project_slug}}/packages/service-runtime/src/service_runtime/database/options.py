@@ -1,5 +1,7 @@
 """The settings of a database, and the limits of its statements."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -60,16 +62,32 @@ def _postgresql_options(runtime: Any) -> dict[str, Any]:
     }
 
 
-class _Limits:
-    apply = False
+# Limits of new connections, by their names in PostgreSQL, in seconds.
+_limits: dict[str, float] = {}
 
 
 def limit_statements() -> None:
     """Apply the limits of statements in this process, which serves requests.
 
-    Commands such as `migrate` have no limits.
+    Commands have no limits.
     """
-    _Limits.apply = True
+    _limits.update(
+        statement_timeout=settings.DATABASE_STATEMENT_TIMEOUT,
+        lock_timeout=settings.DATABASE_LOCK_TIMEOUT,
+        idle_in_transaction_session_timeout=settings.DATABASE_IDLE_TRANSACTION_TIMEOUT,
+    )
+
+
+@contextmanager
+def limit_locks(seconds: float) -> Iterator[None]:
+    """Within the context, new connections wait at most so many seconds for a lock."""
+    before = dict(_limits)
+    _limits["lock_timeout"] = seconds
+    try:
+        yield
+    finally:
+        _limits.clear()
+        _limits.update(before)
 
 
 def statement_options() -> str:
@@ -77,17 +95,12 @@ def statement_options() -> str:
 
     PgBouncer rejects `options`: with it, set the limits of the role (ALTER ROLE … SET …).
     """
-    if not _Limits.apply or settings.DATABASE_PGBOUNCER:
+    if settings.DATABASE_PGBOUNCER:
         return ""
-    limits = {
-        "statement_timeout": settings.DATABASE_STATEMENT_TIMEOUT,
-        "lock_timeout": settings.DATABASE_LOCK_TIMEOUT,
-        "idle_in_transaction_session_timeout": settings.DATABASE_IDLE_TRANSACTION_TIMEOUT,
-    }
-    return " ".join(f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items())
+    return " ".join(f"-c {name}={int(seconds * 1000)}" for name, seconds in _limits.items())
 
 
 def response_seconds() -> float | None:
     """Return how long a server may take to respond to a statement; None for any time."""
-    timeout = settings.DATABASE_STATEMENT_TIMEOUT
-    return timeout + 0.5 if timeout and _Limits.apply else None
+    timeout = _limits.get("statement_timeout")
+    return timeout + 0.5 if timeout else None

@@ -1,0 +1,118 @@
+import logging
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import psycopg
+from django.core.management.base import CommandError, CommandParser
+from django.core.management.commands import migrate
+from django.db import Error, connections
+
+from ...conf import settings
+from ...database import is_unavailable, limit_locks
+
+logger = logging.getLogger(__name__)
+LOCK_ID = zlib.crc32(b"service_runtime migrate")  # of the advisory lock
+MAX_PAUSE = 10.0  # seconds between attempts
+_pause = threading.Event().wait
+
+
+class Command(migrate.Command):
+    """Django's command, safe to run on PostgreSQL while a service uses the database.
+
+    A statement that waits for a table's lock blocks all later requests for that table. So it waits
+    for a short time only, and is tried again later. A second process waits until the first ends.
+    """
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--lock-timeout",
+            type=float,
+            default=3.0,
+            help="seconds that a statement waits for a lock (default: 3; 0: no limit)",
+        )
+        parser.add_argument(
+            "--retry-seconds",
+            type=float,
+            default=0.0,
+            help="repeat for so many seconds while a table is locked or the database is"
+            " unavailable (default: 0)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        connection: Any = connections[options["database"]]
+        only_reads = options["plan"] or options["check_unapplied"]
+        if connection.vendor != "postgresql" or only_reads or connection.in_atomic_block:
+            super().handle(*args, **options)
+            return
+        if settings.DATABASE_PGBOUNCER:
+            raise CommandError(
+                "DATABASE_PGBOUNCER is on: migrations need a direct connection to PostgreSQL. Set"
+                " MIGRATE_DATABASE_URL to its URL."
+            )
+        _close(connection)  # its connections were opened without the limit
+        try:
+            with limit_locks(options["lock_timeout"]):
+                _repeat(connection, options["retry_seconds"], partial(super().handle, **options))
+        finally:
+            _close(connection)
+
+
+def _repeat(connection: Any, seconds: float, run: Callable[[], object]) -> None:
+    """Run the migration under its lock until the database lets it finish."""
+    deadline = time.monotonic() + seconds
+    pause = 1.0
+    while True:
+        try:
+            with _lock(connection), connection.execute_wrapper(_wait_if_concurrent):
+                run()
+            return
+        except (Error, psycopg.Error) as error:
+            is_temporary = isinstance(error, psycopg.OperationalError) or is_unavailable(error)
+            if not is_temporary or time.monotonic() + pause > deadline:
+                raise
+            logger.warning("The migration will be repeated in %.0f s: %s", pause, error)
+        _close(connection)
+        _pause(pause)
+        pause = min(pause * 2, MAX_PAUSE)
+
+
+@contextmanager
+def _lock(connection: Any) -> Iterator[None]:
+    """Hold the advisory lock of migrations, on a connection of its own."""
+    with psycopg.connect(**connection.get_connection_params(), autocommit=True) as own:
+        # A statement that waits for the lock would be a transaction, and CREATE INDEX CONCURRENTLY
+        # in the other process would wait for that.
+        is_first = True
+        while own.execute("SELECT pg_try_advisory_lock(%s)", [LOCK_ID]).fetchone() == (False,):
+            if is_first:
+                logger.info("Another process migrates this database; waiting until it ends.")
+            is_first = False
+            _pause(1)
+        yield
+
+
+def _wait_if_concurrent(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
+    """Execute a statement, with no lock timeout if it is CONCURRENTLY.
+
+    Such a statement blocks no request. After a timeout, its index would be left invalid.
+    """
+    if "CONCURRENTLY" not in str(sql).upper():
+        return execute(sql, params, many, context)
+    own = context["connection"].connection
+    own.execute("SET lock_timeout = 0")
+    try:
+        return execute(sql, params, many, context)
+    finally:
+        own.execute("RESET lock_timeout")
+
+
+def _close(connection: Any) -> None:
+    connection.close()
+    if connection.pool:
+        connection.close_pool()
