@@ -48,6 +48,10 @@ def test_defaults_of_development(read):
             assert found[name] == getattr(conf.Defaults, name), name
 
 
+def test_version_of_the_image_replaces_that_of_the_project(read):
+    assert read(debug=True, SERVICE_VERSION="1.3").SERVICE_VERSION == "1.3"
+
+
 def test_defaults_of_production(read):
     found = read(**SAFE, NUM_PROXIES="1")
 

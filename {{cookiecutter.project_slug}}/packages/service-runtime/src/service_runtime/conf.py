@@ -26,6 +26,9 @@ class Defaults:
     WEB_THREADS: int = 4
     GRACEFUL_TIMEOUT: int = 30  # seconds
     STUCK_SECONDS: int = 300  # 0: never
+    # Private memory of a worker above which it is replaced. 0: 70 % of the container's limit,
+    # divided by the workers.
+    WORKER_MEMORY_MAX_BYTES: int = 0
     REQUEST_HEAD_SECONDS: float = 10.0  # until a request's headers have arrived
     REQUEST_BODY_SECONDS: float = 60.0  # until its body has arrived; or a response has been sent
     REQUEST_BODY_MAX_BYTES: int = 10 * 1024 * 1024

@@ -62,6 +62,16 @@ REJECTED_REQUESTS = Counter(
     " connections) or the name of the status.",
     ["reason"],
 )
+PRIVATE_MEMORY = Gauge(
+    "process_private_memory_bytes",
+    "Memory that a worker does not share with others.",
+    ["worker"],
+    multiprocess_mode="livemax",
+)
+WORKER_DRAINS = Counter("worker_drains_total", "Workers that were replaced for their memory.")
+SERVICE_INFO = Gauge(
+    "service_info", "1, with the version that runs.", ["version"], multiprocess_mode="livemax"
+)
 REDIS_CIRCUIT_OPEN = Gauge(
     "redis_circuit_open",
     "1 in a process whose circuit breaker for this Redis server is open.",

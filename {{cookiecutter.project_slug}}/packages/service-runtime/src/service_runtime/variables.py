@@ -28,6 +28,7 @@ _positive = validate.Range(min=1)
 _not_negative = validate.Range(min=0)
 _above_zero = validate.Range(min=0, min_inclusive=False)
 _RULES: dict[str, Callable[[Any], Any] | None] = {
+    "SERVICE_VERSION": None,
     "HOST": None,
     "PORT": _port,
     "OPS_PORT": _port,
@@ -35,6 +36,7 @@ _RULES: dict[str, Callable[[Any], Any] | None] = {
     "WEB_THREADS": _positive,
     "GRACEFUL_TIMEOUT": _positive,
     "STUCK_SECONDS": _not_negative,
+    "WORKER_MEMORY_MAX_BYTES": _not_negative,
     "REQUEST_HEAD_SECONDS": _above_zero,
     "REQUEST_BODY_SECONDS": _above_zero,
     "REQUEST_BODY_MAX_BYTES": _not_negative,
@@ -104,7 +106,7 @@ def environment_settings(
     Args:
         env: the reader.
         service: the service's name, which also starts the keys in Redis.
-        version: the service's version.
+        version: the service's version, unless SERVICE_VERSION is set.
         debug: whether DEBUG is on.
     """
     found = EnvironmentSettings()

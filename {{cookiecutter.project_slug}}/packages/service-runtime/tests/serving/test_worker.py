@@ -35,6 +35,7 @@ import os, threading
 import django
 django.setup()
 gate = os.environ["GATE"]
+leaked = []
 def wait():
     while os.path.exists(gate):
         threading.Event().wait(0.02)
@@ -50,6 +51,8 @@ def application(environ, start_response):
         return stream()
     if path == "/wait":
         wait()
+    if path == "/leak":
+        leaked.append(b"x" * 4_000_000)
     body = environ["wsgi.input"].read() if path == "/echo" else b"x" * 20_000_000 * (path == "/big")
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
@@ -59,10 +62,10 @@ def application(environ, start_response):
 class Server:
     """A running gunicorn."""
 
-    def __init__(self, folder, **environment):
+    def __init__(self, folder, configuration="", **environment):
         self.port, self.ops_port = int(free_port()), int(free_port())
         self.gate, self.log = folder / "gate", folder / "log"
-        (folder / "gunicorn.conf.py").write_text(CONFIGURATION)
+        (folder / "gunicorn.conf.py").write_text(CONFIGURATION + configuration)
         (folder / "application.py").write_text(APPLICATION)
         self._environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("LOG_", "PROMETHEUS_"))},

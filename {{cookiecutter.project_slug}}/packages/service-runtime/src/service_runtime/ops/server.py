@@ -22,7 +22,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from ..conf import settings
 from ..logging import log_event
 from ..logging.handler import drain
-from ..metrics import REQUEST_THREADS, busy_since, exposition
+from ..metrics import REQUEST_THREADS, SERVICE_INFO, busy_since, exposition
 from .health import readiness
 
 logger = logging.getLogger(__name__)
@@ -96,6 +96,7 @@ def start(host: str, port: int, *, threads: int, draining: Callable[[], bool]) -
         OSError: another program uses the port.
     """
     REQUEST_THREADS.set(threads)
+    SERVICE_INFO.labels(settings.SERVICE_VERSION).set(1)
     server = _Server(host, port, draining)
     threading.Thread(target=server.serve_forever, name="ops", daemon=True).start()
     threading.Thread(target=_watch, args=(threads, draining), name="watchdog", daemon=True).start()

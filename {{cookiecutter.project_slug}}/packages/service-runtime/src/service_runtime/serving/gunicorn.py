@@ -180,9 +180,11 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Serve the operations port from the worker."""
+    """Serve the operations port from the worker, and observe its memory."""
     from ..ops import server
+    from . import memory
 
+    memory.start(worker)
     server.start(
         settings.HOST,
         settings.OPS_PORT,
@@ -195,6 +197,10 @@ def child_exit(server: Any, worker: Any) -> None:
     """Remove the gauges of a worker that has exited."""
     from prometheus_client.multiprocess import mark_process_dead
 
+    from . import memory
+
+    if memory.was_replaced(worker.pid):
+        server.num_workers = server.cfg.workers
     mark_process_dead(f"worker-{worker.slot}")
 
 

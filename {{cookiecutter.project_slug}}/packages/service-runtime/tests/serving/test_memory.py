@@ -1,0 +1,118 @@
+"""Workers whose memory grows are replaced without a failed request."""
+
+import os
+import threading
+from http.client import HTTPConnection, HTTPException
+
+import pytest
+
+from service_runtime.serving import memory
+from tests.serving.test_worker import THREADS, Server
+from tests.waiting import wait_for
+
+FAST = "from service_runtime.serving import memory; memory.INTERVAL = 0.1\n"
+MIB = 2**20
+
+
+def test_only_private_memory_counts():
+    before = memory.private_bytes()
+    used = bytearray(os.urandom(MIB)) * 16
+    assert memory.private_bytes() - before > 15 * MIB
+    del used
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "limit"),
+    [
+        ("0::/", {"memory.max": "1000"}, 1000),
+        ("0::/", {"memory.max": "max"}, None),
+        ("0::/", {}, None),
+        ("0::/pod/web", {"pod/web/memory.max": "max", "pod/memory.max": "2000"}, 2000),
+        ("0::/pod/web", {"pod/web/memory.max": "1000", "pod/memory.max": "2000"}, 1000),
+        ("4:cpu:/\n9:memory:/", {"memory/memory.limit_in_bytes": "1000"}, 1000),
+        ("9:memory:/", {"memory/memory.limit_in_bytes": "9223372036854771712"}, None),
+        # In a container, the path is the host's.
+        ("9:memory:/kubepods/pod1", {"memory/memory.limit_in_bytes": "1000"}, 1000),
+        ("9:memory:/\n0::/", {"memory/memory.limit_in_bytes": "1000"}, 1000),
+    ],
+)
+def test_limit_of_the_container(tmp_path, own, files, limit):
+    for name, content in files.items():
+        path = tmp_path / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content + "\n")
+    (tmp_path / "own").write_text(own + "\n")
+
+    assert memory.container_limit(tmp_path / "cgroup", tmp_path / "own") == limit
+
+
+def test_workers_share_the_limit(monkeypatch, settings):
+    monkeypatch.setattr(memory, "container_limit", lambda: 1000)
+    assert memory.maximum_bytes(workers=2) == 350
+
+    settings.WORKER_MEMORY_MAX_BYTES = 800
+    assert memory.maximum_bytes(workers=2) == 800
+
+
+class Load(threading.Thread):
+    """A client that requests a path on one connection, and reconnects when it is told to."""
+
+    def __init__(self, port, path, is_over):
+        super().__init__()
+        self.statuses = []
+        self._target, self._is_over = (port, path), is_over
+        self.start()
+
+    def run(self):
+        port, path = self._target
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        while not self._is_over():
+            try:
+                connection.request("GET", path)
+                response = connection.getresponse()
+                response.read()
+                self.statuses.append(response.status)
+            except OSError as error:
+                self.statuses.append(repr(error))
+                connection.close()
+        connection.close()
+
+
+def metric(server, name):
+    try:
+        return server.metric(name)
+    except (OSError, HTTPException):  # of a worker that was stopping
+        return 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_leaking_workers_are_replaced_without_a_failed_request(tmp_path, workers):
+    maximum = memory.private_bytes() + 200 * MIB
+    environment = {"WEB_CONCURRENCY": str(workers), "WORKER_MEMORY_MAX_BYTES": str(maximum)}
+    with Server(tmp_path, FAST, QUEUE_SECONDS="10", **environment) as server:
+
+        def drains():
+            return server.log.read_text().count('"ev": "worker_draining"')
+
+        over = threading.Event()
+        clients = [Load(server.port, path, over.is_set) for path in ("/leak", "/", "/", "/")]
+        wait_for(lambda: drains() >= 3, seconds=60)
+        over.set()
+        for client in clients:
+            client.join()
+        # One more starts for each that stops; then there are as many as before.
+        wait_for(lambda: metric(server, "request_threads") == workers * THREADS)
+        wait_for(lambda: metric(server, "worker_drains_total") >= 3)
+        wait_for(lambda: metric(server, "private_memory_bytes") > 0)
+
+    statuses = [status for client in clients for status in client.statuses]
+    assert set(statuses) == {200}
+
+
+def test_workers_are_replaced_one_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+
+    assert memory._take_turn()
+    assert not memory._take_turn()
+    assert memory.was_replaced(os.getpid())
+    assert not memory.was_replaced(os.getpid() + 1)
