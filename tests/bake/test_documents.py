@@ -28,7 +28,8 @@ IDENTIFIER = re.compile(r"\w+_\w+|[A-Za-z][a-z]+[A-Z]\w*")
 COMMANDS = set("check collectstatic createsuperuser invalidate shell".split())
 OTHERS = {
     "Python": "threading.Thread",
-    "Django": "PASSWORD_HASHERS SET_NULL bulk_create bulk_update through update_fields"
+    "Django": "AddIndexConcurrently RunPython RunSQL SeparateDatabaseAndState db_default"
+    " PASSWORD_HASHERS SET_NULL bulk_create bulk_update through update_fields"
     " update_or_create",
     "REST framework": "THROTTLE_RATES cache_format get_throttles rest_framework.throttling"
     " throttle_failure throttle_success",
@@ -37,12 +38,13 @@ OTHERS = {
     "cacheops": "cached_as file_cache invalidate invalidate_all invalidate_model invalidate_obj"
     " cacheops.no_invalidation no_invalidation get_all_blogs.invalidate",
     "gunicorn": "gunicorn.access",
-    "PostgreSQL": "DETAIL",
+    "PostgreSQL": "CHECK DETAIL",
     "Redis": "evicted_keys noeviction valkey/valkey",
     "Kubernetes": "CreateContainerConfigError OOMKilled restricted",
     "W3C Trace Context": "traceparent",
     # The runtime composes these, or matches them by a pattern.
-    "composed names": "throttle_failed_closed throttle_failed_open api_key sec",
+    "composed names": "throttle_failed_closed throttle_failed_open api_key sec"
+    " MIGRATE_DATABASE_URL",
     "the examples of the documents": "DB_PASSWORD paid request.auth.scope send_mails __names",
 }
 Check = Callable[[Project, Path, str], bool]

@@ -11,6 +11,8 @@ os.environ["REDIS_SOCKET_TIMEOUT"] = "2"
 
 from {{ cookiecutter.project_slug }}.settings import *  # noqa: E402, F403
 
+INSTALLED_APPS += ["django_migration_linter"]  # noqa: F405
+LOGGING["loggers"]["django_migration_linter"] = {"level": "WARNING"}  # noqa: F405
 # With a database in memory, threads share a cache and fail where they would wait for a file.
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
     _file = os.path.join(tempfile.gettempdir(), f"tests-{os.getpid()}.sqlite3")
