@@ -18,5 +18,5 @@ Environment variables of both:
     KUBECONFIG       as for kubectl; the current context is used
 
 The tests create a dedicated namespace and delete it at the end. All requests are sent from a pod in
-it, which runs `load.py`, and none from outside the cluster.
+it, which runs the runtime's `drills.load`, and none from outside the cluster.
 """

@@ -19,7 +19,7 @@ import kubernetes
 from ..running import Response, wait_for
 from ..support import ROOT
 
-LOAD = Path(__file__).with_name("load.py")
+LOAD = "service_runtime.drills.load"  # in the service's image
 TESTER = "tester"
 
 
@@ -196,7 +196,7 @@ class Results:
 
 
 class Load:
-    """Send requests in a `with` block, then set `results`; load.py documents the options."""
+    """Send requests in a `with` block, then set `results`; the program documents the options."""
 
     results: Results
 
@@ -210,7 +210,7 @@ class Load:
     def __enter__(self) -> Self:
         kubectl = ["kubectl", "--namespace", self._cluster.namespace, "exec", "--stdin", TESTER]
         self._process = subprocess.Popen(
-            [*kubectl, "--", "python", f"/load/{LOAD.name}", json.dumps(self._options)],
+            [*kubectl, "--", "python", "-m", LOAD, json.dumps(self._options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -225,7 +225,7 @@ class Load:
         self._process.stdin.close()
         self._process.wait()
         self._reader.join()
-        assert self._last.startswith("["), f"load.py exited after {self._last!r}"
+        assert self._last.startswith("["), f"the load ended after {self._last!r}"
         self.results = Results(json.loads(self._last))
 
     def finish(self) -> None:
@@ -243,7 +243,7 @@ class Load:
         target = self._count + count
 
         def arrived() -> bool:
-            assert self._process.poll() is None, f"load.py exited: {self._last[:200]}"
+            assert self._process.poll() is None, f"the load ended: {self._last[:200]}"
             return self._count >= target
 
         wait_for(arrived, f"{count} more results", seconds)

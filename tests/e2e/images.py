@@ -1,4 +1,4 @@
-"""Build the images for the tests: the service's image and three derived ones."""
+"""Build the images for the tests: the service's image and four derived ones."""
 
 import os
 import re
@@ -11,8 +11,10 @@ import yaml
 from ..support import UV, BakedProject, bake, run
 
 RELEASE, NEXT, CRASHING, FAILING = "e2e", "e2e-next", "e2e-crashing", "e2e-failing"
-# The migrations of the next release and of the failing one.
+ALTERING = "e2e-altering"
+# The migrations of the releases.
 NEXT_MIGRATION, FAILING_MIGRATION = "9000_next", "9000_failing"
+ALTERING_MIGRATION = "9001_altering"
 _MIGRATION = """from django.db import migrations, models
 
 
@@ -76,6 +78,9 @@ def main() -> None:
         _build(project.path, RELEASE)
         column = 'AddField("blog", "mood", models.TextField(db_default="calm"))'
         _derive_migration(scratch / "next", project, NEXT, NEXT_MIGRATION, column)
+        column = 'AddField("blog", "tone", models.TextField(db_default="mild"))'
+        folder_of_altering = scratch / "altering"
+        _derive_migration(folder_of_altering, project, ALTERING, ALTERING_MIGRATION, column)
         failure = 'RunSQL("SELECT no_such_function()")'
         _derive_migration(scratch / "failing", project, FAILING, FAILING_MIGRATION, failure)
         (scratch / "crashing").mkdir()

@@ -3,7 +3,7 @@
 import secrets
 from typing import Any
 
-from .cluster import LOAD, TESTER
+from .cluster import TESTER
 
 _RESTRICTED = {
     "allowPrivilegeEscalation": False,
@@ -30,34 +30,22 @@ def secret(name: str, **data: str) -> dict[str, Any]:
     }
 
 
-def tester(image: str) -> list[dict[str, Any]]:
-    """Return an idle pod with Python and load.py."""
-    script = {"name": "load", "configMap": {"name": TESTER}}
+def tester(image: str) -> dict[str, Any]:
+    """Return an idle pod of the service's image, from which requests are sent."""
     container = {
         "name": TESTER,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["sleep", "infinity"],
-        "volumeMounts": [{"name": "load", "mountPath": "/load"}],
         "securityContext": _RESTRICTED,
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
     }
     pod = {
         "containers": [container],
-        "volumes": [script],
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 0,
     }
-    metadata = {"name": TESTER}
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": metadata,
-            "data": {LOAD.name: LOAD.read_text()},
-        },
-        {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod},
-    ]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": TESTER}, "spec": pod}
 
 
 def postgres(password: str) -> list[dict[str, Any]]:
@@ -123,4 +111,4 @@ def prerequisites(release: str, image: str) -> list[dict[str, Any]]:
     password = secrets.token_hex(16)
     url = f"postgres://postgres:{password}@postgres:5432/blog"
     settings = secret(release, SECRET_KEY=secrets.token_urlsafe(64), DATABASE_URL=url)
-    return [settings, *postgres(password), *tester(image)]
+    return [settings, *postgres(password), tester(image)]

@@ -107,6 +107,9 @@ def test_the_service_survives_its_database(cluster, web, record):
         title = f"PostgreSQL's pod killed, 50 {kind} requests per second"
         record(title, **results.figures(), outage_s=results.outage)
         assert {item.get("status") for item in results.items[-50:]} == {200}, results.outcomes
+        assert set(results.outcomes) <= {"200", "503"}, results.outcomes
+        assert results.milliseconds(1) < 4000  # DATABASE_CONNECT_TIMEOUT and one second
+    assert cached.results.failed == []
     now = restarts(web.pods())
     assert pods <= set(now)
     assert sum(now.values()) == 0

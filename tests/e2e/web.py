@@ -106,7 +106,7 @@ class Web:
         return not load.results.failed
 
     def load(self, *paths: str, **options: Any) -> Load:
-        """Return a load of 50 requests per second by default; see load.py for the options."""
+        """Return a load of 50 requests per second by default, with options of `drills.load`."""
         options = {"rate": 50, "threads": 48, "count": 20000, "seconds": 400} | options
         headers = PROXY | {"X-Forwarded-For": "198.51.100.1"}
         return Load(self.cluster, HOST, list(paths) or PATHS, headers, **options)

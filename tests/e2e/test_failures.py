@@ -1,0 +1,95 @@
+"""Failures of the service's clients and of its database under load."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ..running import wait_for
+from ..support import ROOT
+from . import images
+from .cluster import restarts
+from .web import HOST
+
+pytestmark = pytest.mark.cluster
+# Seconds: the longest limit of a request (DATABASE_STATEMENT_TIMEOUT), and one more.
+LONGEST = 11
+LOCK = """
+import time
+from django.db import connection, transaction
+with transaction.atomic():
+    connection.cursor().execute("LOCK TABLE blog_blog")
+    time.sleep(60)
+"""
+
+
+def drill(cluster, *options):
+    """Run the generated service's drills and return the figures of each."""
+    command = [sys.executable, "-m", "service_runtime.drills", "--json", "--rate=50"]
+    target = ["--namespace", cluster.namespace, "--deployment", HOST]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "runtime/src")}
+    done = subprocess.run(
+        [*command, *target, *options],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_drills(cluster, web, record):
+    web.settle()
+    drills = ["--redis=statefulset/redis", "--database=statefulset/postgres", "--connections"]
+    paths = ["--path=/api/blogs/", "--path=/api/blogs/?drill={n}"]
+    figures = drill(cluster, *drills, "--table=blog_blog", *paths)
+
+    for name, values in figures.items():
+        record(f"Drill: {name}, 50 requests per second", **values)
+    slow = [name for name in figures if name.startswith("200 ")]
+    assert len(slow) == 3
+    for name in [*slow, "nothing", "all pods are replaced", "Redis is killed"]:
+        assert figures[name]["failed"] == 0, name
+    assert figures["a worker is killed"]["failed"] <= 4  # one for each of its threads
+    assert figures["a pod is deleted by force"]["failed"] <= 25
+    for name in (
+        "PostgreSQL is killed",
+        "PostgreSQL has no connections left",
+        "blog_blog is locked",
+    ):
+        assert " 500" not in f" {figures[name]['failures']}", name
+
+
+def is_locked(cluster):
+    """Return whether a transaction holds the lock."""
+    query = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted"
+    count = cluster.execute("postgres-0", "psql", "-U", "postgres", "-d", "blog", "-Atc", query)
+    return count.strip() != "0"
+
+
+def test_locked_table_and_a_release_that_alters_it(cluster, web, record):
+    pod = web.settle()[0].metadata.name
+    command = ["kubectl", "--namespace", cluster.namespace, "exec", pod, "--"]
+    with (
+        web.load("/api/blogs/?locked={n}", rate=25) as locked,
+        web.load("/api/blogs/", "/api/schema/", rate=10) as others,
+        subprocess.Popen([*command, "python", "manage.py", "shell", "-c", LOCK]) as lock,
+    ):
+        wait_for(lambda: is_locked(cluster), "the lock", 30)
+        web.upgrade("--timeout=300s", image={"tag": images.ALTERING})
+        lock.wait()
+        wait_for(lambda: web.get("/api/blogs/?locked=after").status == 200, "the table", 30)
+        locked.more(50)
+
+    record("Table locked 60 s and altered by a release, its requests", **locked.results.figures())
+    record("Table locked 60 s and altered by a release, others", **others.results.figures())
+    assert others.results.failed == []
+    assert set(locked.results.outcomes) <= {"200", "503"}, locked.results.outcomes
+    assert locked.results.milliseconds(1) < 1000 * LONGEST
+    assert {item["status"] for item in locked.results.items[-40:]} == {200}
+    new = web.settle()[0].metadata.name
+    listed = cluster.execute(new, "python", "manage.py", "showmigrations", "blog")
+    assert f"[X] {images.ALTERING_MIGRATION}" in listed
+    assert sum(restarts(web.pods()).values()) == 0
