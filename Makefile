@@ -22,7 +22,7 @@ RUNTIME = cd runtime && PYTHONPYCACHEPREFIX=$(CURDIR)/build/pycache COVERAGE_FIL
 # Tests and the demo use downloaded tools that PATH lacks.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 
-.PHONY: help demo test test-runtime matrix test-fast peers e2e lint lint-workflows values sums release bench bench-cache bench-outage bench-scale bench-logging bench-throttle clean
+.PHONY: help demo test test-runtime matrix test-fast peers e2e lint lint-workflows values sums release bench bench-cache bench-outage bench-scale bench-limits bench-logging bench-throttle clean
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -90,6 +90,9 @@ bench-outage: .venv/dev ## Measure outages of Redis under load; 3 minutes
 
 bench-scale: .venv/dev ## Measure invalidation with a million cached results; 2 minutes
 	.venv/bin/python -m bench.scale
+
+bench-limits: .venv/dev ## Measure slow clients, overload and the worker; 7 minutes
+	.venv/bin/python -m bench.limits
 
 bench-logging: .venv/dev ## Measure logging per record and per request; 2 minutes
 	.venv/bin/python -m bench.logging

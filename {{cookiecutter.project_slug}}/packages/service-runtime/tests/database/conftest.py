@@ -110,20 +110,27 @@ def postgres(postgres_server):
         wait_for(lambda: connection.execute(query).fetchone() == (1,))
 
 
+def handler_for(port):
+    """Return Django's connections to the server at a port."""
+    entry = {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "USER": "tests",
+        "NAME": "postgres",
+    }
+    base.circuit_breaker.cache_clear()
+    configured = options.database_settings(entry, conf.settings)
+    handler: Any = ConnectionHandler({"default": configured})
+    return handler
+
+
 @pytest.fixture
 def database(postgres, settings, monkeypatch, django_db_blocker):
     """Return a connection of Django, in a process without others."""
     monkeypatch.setattr(options, "_limits", {})
     settings.DATABASE_POOL_TIMEOUT, settings.WEB_THREADS = 0.3, 3
-    entry = {
-        "ENGINE": "django.db.backends.postgresql",
-        "HOST": "127.0.0.1",
-        "PORT": str(postgres.port),
-        "USER": "tests",
-        "NAME": "postgres",
-    }
-    handler: Any = ConnectionHandler({"default": options.database_settings(entry, conf.settings)})
-    base.circuit_breaker.cache_clear()
+    handler = handler_for(postgres.port)
     with django_db_blocker.unblock():
         yield handler["default"]
     handler["default"].close()

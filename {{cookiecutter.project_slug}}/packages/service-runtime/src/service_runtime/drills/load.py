@@ -27,6 +27,7 @@ class Load:
         count: maximum number of requests.
         seconds: maximum duration.
         port: TCP port of the server.
+        timeout: seconds that a client waits.
         body: whether to record the headers and bodies of responses.
     """
 
@@ -40,6 +41,7 @@ class Load:
         count: int = 1,
         seconds: float = 30,
         port: int = 80,
+        timeout: float = 15,
         body: bool = False,
     ) -> None:
         # Resolved once, so that the cluster's DNS does not affect the measurements.
@@ -47,7 +49,7 @@ class Load:
         self.address, self.port = str(address[0]), port
         self.headers = {"Host": host, "Connection": "close", **headers}
         self.paths, self.rate, self.count, self.seconds = paths, rate, count, seconds
-        self.body = body
+        self.timeout, self.body = timeout, body
         self.numbers = itertools.count()
         self.results: list[dict[str, Any]] = []
         self.stopped = threading.Event()
@@ -88,7 +90,7 @@ class Load:
 
     def request(self, number: int) -> dict[str, Any]:
         """Send one request."""
-        connection = http.client.HTTPConnection(self.address, self.port, timeout=15)
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=self.timeout)
         path = self.paths[number % len(self.paths)].format(n=number)
         bytes_ = {"a": number >> 8 & 255, "b": number & 255}
         headers = {name: value.format(**bytes_) for name, value in self.headers.items()}

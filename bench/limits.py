@@ -1,0 +1,180 @@
+"""Measure what slow clients and overload do to a service, and what its worker costs.
+
+`make bench-limits`. The service has 2 workers with 4 threads on one core, and its clients share the
+other one. DEBUG is off; the access log and the metrics are on. "gthread" is gunicorn's own worker,
+which that of the service extends.
+"""
+
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from bench.cache import FILL
+from bench.serving import Connection, installed, publish, requests_per_second
+from tests.running import Service
+from tests.support import ROOT, run
+
+QUIET_RATE, SECONDS = 50, 20
+CONNECTIONS = 200
+OVERLOAD_SECONDS = 60
+ROUNDS = 3
+KINDS = {"idle": "idle", "head": "dripping heads", "body": "dripping bodies"}
+GTHREAD = {"GUNICORN_CMD_ARGS": "--worker-class gthread"}
+PRODUCTION = {
+    "DEBUG": "false",
+    "NUM_PROXIES": "0",
+    "ALLOWED_HOSTS": "127.0.0.1",
+    "SECRET_KEY": "0123456789-abcdefghijklmnopqrstuvwxyz-0123456789-abcdefghij",
+    "THROTTLE_BLOG_LIMIT": "off",
+    "LOG_LEVEL": "INFO",
+    "WEB_CONCURRENCY": "2",
+    "WEB_THREADS": "4",
+}
+
+
+def start(module: str, **options: Any) -> subprocess.Popen[str]:
+    """Start a program of the runtime's drills; it ends when its standard input ends."""
+    path = {"PYTHONPATH": str(ROOT / "runtime/src")}
+    command = [sys.executable, "-m", f"service_runtime.drills.{module}", json.dumps(options)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=os.environ | path, stdin=pipe, stdout=pipe, text=True)
+
+
+def load(service: Service, paths: list[str], **options: Any) -> list[dict[str, Any]]:
+    """Send requests and return the results."""
+    defaults = {"host": "127.0.0.1", "port": service.port, "paths": paths, "headers": {}}
+    limits = {"count": 10_000_000, "threads": 64}
+    with start("load", **defaults, **limits | options) as process:
+        output = process.stdout.read() if process.stdout else ""
+    found: list[dict[str, Any]] = json.loads(output.splitlines()[-1])
+    return found
+
+
+def percentile(results: list[dict[str, Any]], share: float) -> float:
+    """Return a quantile of the durations in milliseconds."""
+    durations: list[float] = sorted(result["duration"] for result in results)
+    return 1000 * durations[max(0, math.ceil(share * len(durations)) - 1)] if durations else 0
+
+
+def slow_clients(serve: Any) -> list[str]:
+    """Return a row for each kind of slow client, and for each worker."""
+    rows = []
+    for name, environment in {"the service's": {}, "gthread": GTHREAD}.items():
+        with serve(**environment) as service:
+            for kind in (None, *KINDS):
+                with ExitStack() as stack:
+                    if kind:
+                        options = {"host": "127.0.0.1", "port": service.port, "kind": kind}
+                        slow = start("slow", connections=CONNECTIONS, **options)
+                        stack.callback(slow.communicate)
+                    results = load(service, ["/api/blogs/"], rate=QUIET_RATE, seconds=SECONDS)
+                served = [result for result in results if result.get("status") == 200]
+                what = f"{CONNECTIONS} {KINDS[kind]}" if kind else "none"
+                rows.append(
+                    f"| {name} | {what} | {len(served)} of {len(results)} |"
+                    f" {percentile(served, 0.5):.1f} | {percentile(served, 0.99):.1f} |"
+                )
+    return rows
+
+
+def overload(serve: Any) -> list[str]:
+    """Return a row with and without shedding at twice the capacity."""
+    rows = []
+    path = ["/api/blogs/?n={n}"]
+    for name, environment in {"yes": {}, "no": {"QUEUE_SECONDS": "1000000"}}.items():
+        with serve(**environment) as service:
+            closed = load(service, path, threads=8, seconds=15)
+            capacity = sum(result.get("status") == 200 for result in closed) / 15
+            options = {"rate": 2 * capacity, "threads": 1500, "timeout": 5}
+            results = load(service, path, seconds=OVERLOAD_SECONDS, **options)
+            served = [result for result in results if result.get("status") == 200]
+            late = [result for result in served if result["start"] > OVERLOAD_SECONDS - 20]
+            outcomes = Counter(
+                str(result.get("status") or result["error"].partition(":")[0]) for result in results
+            )
+            after = load(service, path, rate=capacity / 2, seconds=10, timeout=5)
+            served_after = sum(result.get("status") == 200 for result in after)
+            rows.append(
+                f"| {name} | {capacity:.0f} | {len(served) / OVERLOAD_SECONDS / capacity:.2f} |"
+                f" {len(late) / 20 / capacity:.2f} | {percentile(served, 0.99):.0f} |"
+                f" {', '.join(f'{count} x {what}' for what, count in outcomes.items())} |"
+                f" {served_after} of {len(after)} |"
+            )
+    return rows
+
+
+def throughput(serve: Any) -> list[str]:
+    """Return rows that compare the workers in interleaved rounds."""
+    subjects = {"a bare WSGI application": "/bare/", "a cached list": "/api/blogs/"}
+    rows = []
+    with serve() as own, serve(**GTHREAD) as stock:
+        connections = [Connection(service.port) for service in (own, stock)]
+        for subject, path in subjects.items():
+            rates: list[list[float]] = [[], []]
+            for number in range(ROUNDS + 1):
+                for connection, found in zip(connections, rates, strict=True):
+                    rate = requests_per_second(connection, path, 5)
+                    if number:
+                        found.append(rate)
+            ratios = [own_rate / other for own_rate, other in zip(*rates, strict=True)]
+            rows.append(
+                f"| {subject} | {statistics.median(rates[0]):.0f} |"
+                f" {statistics.median(rates[1]):.0f} |"
+                f" {', '.join(f'{ratio:.3f}' for ratio in ratios)} |"
+            )
+    return rows
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with installed(folder) as (project, redis, environment):
+            python = project.path / ".venv/bin/python"
+            fill = FILL.format(package=project.slug)
+            run([python, "manage.py", "shell", "-v0", "-c", fill], project.path, **environment)
+            environment |= PRODUCTION
+            collect: list[str | Path] = [python, "manage.py", "collectstatic", "--noinput", "-v0"]
+            run(collect, project.path, **environment)
+            cores = sorted(os.sched_getaffinity(0))
+            gunicorn = [str(project.path / ".venv/bin/gunicorn"), "cache_wsgi:application"]
+            numbers = iter(range(100))
+
+            def serve(**more: str) -> Service:
+                """Start the service on the first core, with Redis."""
+                command = ["taskset", "--cpu-list", str(cores[0]), *gunicorn]
+                log = folder / f"gunicorn-{next(numbers)}.log"
+                return Service(command, project.path, log, **environment | more)
+
+            os.sched_setaffinity(redis.process.pid, {cores[0]})
+            os.sched_setaffinity(0, {cores[-1]})
+            lines = [
+                "| worker | slow clients | served | p50 ms | p99 ms |",
+                "|---|---|---|---|---|",
+                *slow_clients(serve),
+                "",
+                "At twice the capacity; clients wait 5 s.",
+                "",
+                "| sheds | capacity, requests/s | served, of capacity | in the last 20 s |"
+                " p99 of these ms | responses | at half the capacity after it |",
+                "|---|---|---|---|---|---|---|",
+                *overload(serve),
+                "",
+                "One client on one connection; requests/s.",
+                "",
+                "| | the service's worker | gthread | ratios of the rounds |",
+                "|---|---|---|---|",
+                *throughput(serve),
+            ]
+    publish("limits.md", "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
