@@ -3,7 +3,7 @@
 They need a cluster with metrics-server and a default StorageClass, kubectl and helm. `make e2e`
 runs two steps:
 
-    python -m tests.e2e.images     generate a service; build its image and three derived images
+    python -m tests.e2e.images     generate a service; build its image and five derived images
     python -m pytest -n0 tests/e2e
 
 Environment variables of both:

@@ -1,4 +1,4 @@
-"""Build the images for the tests: the service's image and four derived ones."""
+"""Build the images for the tests: the service's image and five derived ones."""
 
 import os
 import re
@@ -11,7 +11,23 @@ import yaml
 from ..support import UV, BakedProject, bake, run
 
 RELEASE, NEXT, CRASHING, FAILING = "e2e", "e2e-next", "e2e-crashing", "e2e-failing"
-ALTERING = "e2e-altering"
+ALTERING, LEAKING = "e2e-altering", "e2e-leaking"
+# A view that keeps a megabyte for each request.
+_LEAK = """from django.http import HttpResponse
+from django.urls import path
+from {slug}.urls import *
+
+kept = []
+
+
+def leak(request):
+    kept.append(b"x" * 2**20)
+    return HttpResponse("ok")
+
+
+urlpatterns += [path("leak/", leak)]
+"""
+LEAK_SETTINGS = "leak_settings"
 # The migrations of the releases.
 NEXT_MIGRATION, FAILING_MIGRATION = "9000_next", "9000_failing"
 ALTERING_MIGRATION = "9001_altering"
@@ -83,6 +99,12 @@ def main() -> None:
         _derive_migration(folder_of_altering, project, ALTERING, ALTERING_MIGRATION, column)
         failure = 'RunSQL("SELECT no_such_function()")'
         _derive_migration(scratch / "failing", project, FAILING, FAILING_MIGRATION, failure)
+        leaking = scratch / "leaking"
+        leaking.mkdir()
+        (leaking / "leak_urls.py").write_text(_LEAK.format(slug=project.slug))
+        settings = f"from {project.slug}.settings import *\n\nROOT_URLCONF = 'leak_urls'\n"
+        (leaking / f"{LEAK_SETTINGS}.py").write_text(settings)
+        _derive(leaking, LEAKING, f"COPY leak_urls.py {LEAK_SETTINGS}.py ./")
         (scratch / "crashing").mkdir()
         crash = 'CMD ["python", "-c", "raise SystemExit(\'This release cannot start.\')"]'
         _derive(scratch / "crashing", CRASHING, crash)

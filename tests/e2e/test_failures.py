@@ -93,3 +93,27 @@ def test_locked_table_and_a_release_that_alters_it(cluster, web, record):
     listed = cluster.execute(new, "python", "manage.py", "showmigrations", "blog")
     assert f"[X] {images.ALTERING_MIGRATION}" in listed
     assert sum(restarts(web.pods()).values()) == 0
+
+
+def test_leaking_workers_are_replaced_without_a_failed_request(cluster, web, record):
+    values = {
+        "image": {"tag": images.LEAKING},
+        "env": {"DJANGO_SETTINGS_MODULE": images.LEAK_SETTINGS},
+        "resources": {"limits": {"memory": "1536Mi"}},
+        "autoscaling": {"maxReplicas": 2},
+    }
+    web.upgrade(**values)
+    pods = web.settle()
+
+    def drains():
+        return sum(web.totals("worker_drains_total").values())
+
+    # About 8 MiB a second for each of the four workers.
+    with web.load("/leak/", rate=32) as load:
+        wait_for(lambda: drains() >= 10, "ten replacements", 300)
+
+    record("Ten leaking workers replaced, 32 requests per second", **load.results.figures())
+    assert load.results.failed == []
+    assert sum(restarts(web.pods()).values()) == 0
+    for pod in pods:
+        assert "out of memory" not in cluster.kubectl("logs", pod.metadata.name)

@@ -1,5 +1,6 @@
 """Load above the capacity of two pods, and of all pods."""
 
+import threading
 import time
 
 import pytest
@@ -51,10 +52,57 @@ def test_no_probe_restarts_an_overloaded_pod(cluster, web, record):
     record("Overload", pods=len(pods), outcomes=load.results.outcomes, **load.results.figures())
     assert len(pods) == 4
     assert sum(restarts(pods).values()) == 0
-    assert load.results.failed == []
+    # Requests that waited too long for a thread.
+    assert set(load.results.outcomes) == {"200", "503"}
 
 
 def desired(cluster):
     """Return the autoscaler's desired number of pods."""
     scaler = cluster.autoscaling.read_namespaced_horizontal_pod_autoscaler(HOST, cluster.namespace)
     return scaler.status.desired_replicas
+
+
+class Connections:
+    """The largest number of PostgreSQL's client connections during a `with` block."""
+
+    def __init__(self, cluster):
+        self._cluster, self.peak = cluster, 0
+
+    def __enter__(self):
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._sample)
+        self._thread.start()
+        return self
+
+    def _sample(self):
+        query = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        command = ("psql", "-U", "postgres", "-Atc", query)
+        while not self._ended.wait(1):
+            # psql's own connection does not count.
+            found = int(self._cluster.execute("postgres-0", *command)) - 1
+            self.peak = max(self.peak, found)
+
+    def __exit__(self, *error):
+        self._ended.set()
+        self._thread.join()
+
+
+def test_connections_stay_within_the_budget(cluster, web, record):
+    budget = 82  # of six pods, which the chart computes
+    values = {"maxReplicas": 6, "targetCPUUtilizationPercentage": 20}
+    web.upgrade(autoscaling=values, database={"maxConnections": budget})
+    rejected = web.upgrade(autoscaling=values, database={"maxConnections": budget - 1}, check=False)
+    with Connections(cluster) as connections, web.load(rate=100, threads=96) as load:
+        wait_for(lambda: sum(map(is_ready, web.pods())) == 6, "six pods", 180)
+        web.restart()
+        load.more(200)
+
+    record(
+        "Scaling from 2 to 6 and a rollout, 100 requests per second",
+        **load.results.figures(),
+        connections=connections.peak,
+        budget=budget,
+    )
+    assert f"the release can open {budget} connections" in rejected.stdout
+    assert 0 < connections.peak <= budget
+    assert load.results.failed == []
