@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,29 @@ def throughput(serve: Any) -> list[str]:
     return rows
 
 
+SECTIONS: dict[str, tuple[str, str, Callable[[Any], list[str]]]] = {
+    "slow": (
+        f"{QUIET_RATE} requests per second, next to slow clients.",
+        "| worker | slow clients | served | p50 ms | p99 ms |",
+        slow_clients,
+    ),
+    "overload": (
+        "Twice the capacity; clients wait 5 s.",
+        "| sheds | capacity, requests/s | served, of capacity | in the last 20 s | p99 of these ms |"
+        " responses | at half the capacity after it |",
+        overload,
+    ),
+    "throughput": (
+        "One client on one connection; requests/s.",
+        "| | the service's worker | gthread | ratios of the rounds |",
+        throughput,
+    ),
+}
+
+
 def main() -> None:
+    """Measure the sections of the command line, or all."""
+    lines: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with installed(folder) as (project, redis, environment):
@@ -155,25 +178,11 @@ def main() -> None:
 
             os.sched_setaffinity(redis.process.pid, {cores[0]})
             os.sched_setaffinity(0, {cores[-1]})
-            lines = [
-                "| worker | slow clients | served | p50 ms | p99 ms |",
-                "|---|---|---|---|---|",
-                *slow_clients(serve),
-                "",
-                "At twice the capacity; clients wait 5 s.",
-                "",
-                "| sheds | capacity, requests/s | served, of capacity | in the last 20 s |"
-                " p99 of these ms | responses | at half the capacity after it |",
-                "|---|---|---|---|---|---|---|",
-                *overload(serve),
-                "",
-                "One client on one connection; requests/s.",
-                "",
-                "| | the service's worker | gthread | ratios of the rounds |",
-                "|---|---|---|---|",
-                *throughput(serve),
-            ]
-    publish("limits.md", "\n".join(lines) + "\n")
+            for section in sys.argv[1:] or SECTIONS:
+                title, head, measure = SECTIONS[section]
+                columns = head.count("|") - 1
+                lines += [title, "", head, "|---" * columns + "|", *measure(serve), ""]
+    publish("limits.md", "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from ..conf import settings
 from ..logging import log_event
 from ..logging.handler import drain
-from ..metrics import REQUEST_THREADS, SERVICE_INFO, busy_since, exposition
+from ..metrics import ACTIVE_REQUESTS, REQUEST_THREADS, SERVICE_INFO, busy_since, exposition
 from .health import readiness
 
 logger = logging.getLogger(__name__)
@@ -108,6 +108,7 @@ def _watch(threads: int, draining: Callable[[], bool]) -> None:
     long: set[tuple[int, float]] = set()
     pause = threading.Event()
     while not pause.wait(0.5):
+        ACTIVE_REQUESTS.set(len(busy_since))
         if draining() and not announced:
             announced = True
             log_event("stopping", {"active_requests": len(busy_since)})

@@ -20,7 +20,7 @@ from typing import Any
 from gunicorn.workers.gthread import ThreadWorker
 
 from ..conf import settings
-from ..metrics import ACTIVE_REQUESTS, QUEUE_DURATION, busy_since
+from ..metrics import QUEUE_DURATION, busy_since
 from .connection import Connection, RejectedError
 from .rejections import count_rejection, response
 
@@ -60,6 +60,7 @@ class Worker(ThreadWorker):
         # Complete requests in the order in which threads take them.
         self._queue: deque[tuple[Connection, Future[Any]]] = deque()
         self._next_sweep = 0.0
+        self._exempt_paths = tuple(settings.QUEUE_EXEMPT_PATHS)
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection. If there are too many, close the one that has waited longest."""
@@ -82,7 +83,7 @@ class Worker(ThreadWorker):
         """Let the next free thread handle a complete request."""
         conn.queued_at = time.monotonic()
         future = self.tpool.submit(self.handle, conn)
-        if not conn.path.startswith(tuple(settings.QUEUE_EXEMPT_PATHS)):
+        if not conn.path.startswith(self._exempt_paths):
             self._queue.append((conn, future))
         future.add_done_callback(
             lambda done: self.method_queue.defer(self.finish_request, conn, done)
@@ -92,12 +93,10 @@ class Worker(ThreadWorker):
         """Handle a request in a thread; return whether the connection can be used again."""
         thread = threading.get_ident()
         busy_since[thread] = now = time.monotonic()
-        ACTIVE_REQUESTS.inc()
         QUEUE_DURATION.observe(now - conn.queued_at)
         try:
             return super().handle(conn)
         finally:
-            ACTIVE_REQUESTS.dec()
             busy_since.pop(thread, None)
 
     def finish_request(self, conn: Connection, fs: Future[Any]) -> None:
@@ -109,7 +108,8 @@ class Worker(ThreadWorker):
             return
         idle = self.cfg.keepalive if self.alive else LINGER_SECONDS
         self._wait(conn, idle if conn.is_idle else settings.REQUEST_HEAD_SECONDS)
-        self._advance(conn)  # the client may have sent the next request already
+        if not conn.is_idle:  # the client has sent the next request, or a part of it
+            self._advance(conn)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Handle events, and reject requests that have waited too long for a thread."""
