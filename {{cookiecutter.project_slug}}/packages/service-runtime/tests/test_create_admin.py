@@ -3,6 +3,7 @@
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.db import IntegrityError
 
 PASSWORD = "correct horse battery staple"
 
@@ -64,3 +65,12 @@ def test_invalid_value_creates_no_user(create_admin, settings, variables, messag
     with pytest.raises(CommandError, match=message):
         create_admin(**variables)
     assert not get_user_model().objects.exists()
+
+
+def test_another_conflict_is_an_error(create_admin, monkeypatch):
+    def conflict(*arguments, **options):
+        raise IntegrityError("UNIQUE constraint failed: email")
+
+    monkeypatch.setattr("service_runtime.management.commands.create_admin.call_command", conflict)
+    with pytest.raises(CommandError, match="was not created: UNIQUE"):
+        create_admin(USERNAME="ada", PASSWORD=PASSWORD)

@@ -59,7 +59,7 @@ QUEUE_DURATION = Histogram(
 REJECTED_REQUESTS = Counter(
     "http_server_rejected_requests_total",
     "Requests that did not reach Django: queue (no thread was free in time), evicted (too many"
-    " connections) or the name of the status.",
+    " connections) or the name of the status. And response_timeout: the client did not read.",
     ["reason"],
 )
 PRIVATE_MEMORY = Gauge(

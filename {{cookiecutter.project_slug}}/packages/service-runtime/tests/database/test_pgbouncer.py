@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -11,6 +12,7 @@ import pytest
 from django.db import connections
 
 from service_runtime.database import options
+from service_runtime.database.postgresql import base
 from tests.database.conftest import NOBODY, handler_for
 from tests.shapes.models import City
 from tests.waiting import wait_for
@@ -97,3 +99,18 @@ def test_many_threads_share_two_connections(cities):
 
     with ThreadPoolExecutor(5) as pool:
         assert list(pool.map(read, range(100))) == list(range(1000, 900, -1))
+
+
+def test_circuit_stays_open_while_only_pgbouncer_responds(cities, postgres, settings):
+    settings.DATABASE_POOL_TIMEOUT = 0.3
+    circuit = base.circuit_breaker("bouncer")
+    circuit.trip(OSError("hangs"), connections["bouncer"].get_connection_params())
+    wait_for(lambda: not circuit.is_open)
+    postgres.suspend()
+    try:
+        circuit.trip(OSError("hangs"), connections["bouncer"].get_connection_params())
+        threading.Event().wait(1)  # two intervals of the probe
+        assert circuit.is_open
+    finally:
+        postgres.resume()
+    wait_for(lambda: not circuit.is_open)

@@ -1,14 +1,17 @@
 """The backend against a real PostgreSQL that fails in each way."""
 
+import socket
 import threading
 import time
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import DatabaseError, OperationalError
 from django.db.utils import ConnectionHandler
 
 from service_runtime.database import is_unavailable, options
+from service_runtime.database.postgresql import base
 from service_runtime.metrics import DATABASE_CIRCUIT_OPEN
 from tests.database.conftest import CONNECTIONS, circuit
 from tests.waiting import wait_for
@@ -149,3 +152,52 @@ def test_statement_fails_within_its_limit(database, limits):
     error_of(database, "SELECT pg_sleep(30)")
     assert one(database) == 1
     assert not circuit().is_open
+
+
+def test_circuit_is_that_of_one_database(database, postgres):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        closed_port = str(probe.getsockname()[1])
+    entry = database.settings_dict
+    options = {**entry["OPTIONS"], "pool": dict(entry["OPTIONS"]["pool"])}
+    down = {**entry, "PORT": closed_port, "OPTIONS": options}
+    handler: Any = ConnectionHandler({"default": entry, "down": down})
+    try:
+        assert one(database) == 1  # its connection is idle now
+        error_of(handler["down"])
+        assert base.circuit_breaker("down").is_open
+        assert one(database) == 1
+    finally:
+        handler["down"].close_pool()
+        base.circuit_breaker("down").trip(OSError(), database.get_connection_params())
+
+
+def test_idle_connections_are_not_used_after_one_does_not_respond(database, postgres, limits):
+    pool = database.pool
+    pool.open()
+    idle = [pool.getconn() for _ in range(3)]
+    for connection in idle:
+        pool.putconn(connection)
+    circuit().suspect(OSError("does not respond"), database.get_connection_params())
+    wait_for(lambda: not circuit().is_open)
+
+    assert one(database) == 1
+    assert [connection.closed for connection in idle].count(True) >= 1
+    used = {one(database, "SELECT pg_backend_pid()") for _ in range(5)}
+    assert not used & {c.info.backend_pid for c in idle if not c.closed}
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("SELECT " + ",".join("1" * 1700), False),  # 54011
+        ("CREATE TEMP SEQUENCE counter; SELECT currval('counter')", False),  # 55000
+        ("SET transaction_read_only = on; CREATE TABLE read_only ()", True),  # 25006
+        ("SELECT nothing", False),
+        ("SELECT pg_sleep(30)", True),
+    ],
+)
+def test_only_temporary_errors_count_as_unavailable(database, limits, query, expected):
+    with pytest.raises(DatabaseError) as caught:
+        one(database, f"SELECT 1; {query}")
+    assert is_unavailable(caught.value) is expected
+    database.close_pool()

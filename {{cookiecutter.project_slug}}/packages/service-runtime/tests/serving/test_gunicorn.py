@@ -76,7 +76,8 @@ def test_service_from_its_start_to_its_end(tmp_path, environment):
         wait_for(lambda: is_up(environment), seconds=120)  # it imports everything
         headers, _ = get(environment["PORT"], "/admin/login/")
         metrics = get(environment["OPS_PORT"], "/metrics")[1]
-        folders = list(tmp_path.glob("metrics-*"))
+        memory = gunicorn._memory_folder() or tmp_path
+        folders = list(Path(memory).glob(f"metrics-*-{process.pid}"))
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
@@ -161,7 +162,7 @@ def start(monkeypatch, settings, caplog):
 
     def start():
         with suppress(SystemExit):
-            gunicorn.on_starting(None)
+            gunicorn.on_starting(SimpleNamespace(cfg=None))
             return []
         return [record.getMessage() for record in caplog.records if record.name == "boot"]
 

@@ -1,8 +1,11 @@
 """Workers whose memory grows are replaced without a failed request."""
 
+import json
 import os
 import threading
 from http.client import HTTPConnection, HTTPException
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
@@ -85,6 +88,14 @@ def metric(server, name):
         return 0
 
 
+def status_of_readiness(server):
+    try:
+        with urlopen(f"http://127.0.0.1:{server.ops_port}/readyz", timeout=10) as response:
+            return json.load(response)["status"]
+    except HTTPError as error:
+        return json.load(error)["status"]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_leaking_workers_are_replaced_without_a_failed_request(tmp_path, workers):
     maximum = memory.private_bytes() + 200 * MIB
@@ -107,6 +118,22 @@ def test_leaking_workers_are_replaced_without_a_failed_request(tmp_path, workers
 
     statuses = [status for client in clients for status in client.statuses]
     assert set(statuses) == {200}
+
+
+def test_worker_that_is_replaced_alone_leaves_its_pod_ready(tmp_path):
+    maximum = str(memory.private_bytes())
+    with Server(tmp_path, FAST, WORKER_MEMORY_MAX_BYTES=maximum, QUEUE_SECONDS="10") as server:
+        server.gate.touch()
+        waiting = threading.Thread(target=server.get, args=["/wait"])
+        waiting.start()
+        leaking = threading.Thread(target=lambda: [server.get("/leak") for _ in range(60)])
+        leaking.start()
+        wait_for(lambda: '"ev": "worker_draining"' in server.log.read_text())
+        for _ in range(20):
+            assert status_of_readiness(server) != "draining"
+        server.gate.unlink()
+        waiting.join()
+        leaking.join()
 
 
 def test_workers_are_replaced_one_at_a_time(tmp_path, monkeypatch):

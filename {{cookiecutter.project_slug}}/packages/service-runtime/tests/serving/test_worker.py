@@ -7,13 +7,14 @@ they held threads.
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.request import urlopen
@@ -51,6 +52,9 @@ def application(environ, start_response):
         return stream()
     if path == "/wait":
         wait()
+    if path == "/pieces":
+        start_response("200 OK", [])
+        return (b"x" * 65536 for _ in range(1000))
     if path == "/leak":
         leaked.append(b"x" * 4_000_000)
     body = environ["wsgi.input"].read() if path == "/echo" else b"x" * 20_000_000 * (path == "/big")
@@ -101,6 +105,7 @@ class Server:
         assert self.process.wait(60) == 0
 
     def is_up(self):
+        assert self.process.poll() is None, "gunicorn exited"
         try:
             return self.get("/")
         except OSError:
@@ -407,3 +412,89 @@ def test_stack_of_a_long_request_is_logged_once(tmp_path):
     assert len(long) == 2 * THREADS
     assert "application" in long[0]["stack"]
     assert long[0]["seconds"] >= 0.2
+
+
+FULL_DISK = """
+import resource
+def post_fork(server, worker):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_200_000, 1_200_000))
+"""
+LITTLE_SPACE = """
+from service_runtime.serving import connection
+connection.BODIES_MAX_BYTES = 250_000
+"""
+
+
+def post(size, missing=0):
+    """Return a request with a body, of which some bytes are missing."""
+    head = f"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n"
+    return head.encode() + b"x" * (size - missing)
+
+
+def test_full_disk_closes_only_the_connection_of_the_body(tmp_path):
+    with (
+        Server(tmp_path, FULL_DISK, REQUEST_BODY_MAX_BYTES="5000000") as server,
+        server.client(GET) as other,
+    ):
+        assert receive(other, b"\r\n\r\n")
+        response = server.exchange(post(1_500_000))
+        other.sendall(GET)
+        assert receive(other, b"\r\n\r\n").startswith(b"HTTP/1.1 200")
+        assert server.rejected("insufficient_storage") == 1
+
+    assert response.startswith(b"HTTP/1.1 507")
+
+
+def test_bodies_have_a_limit_in_all(tmp_path):
+    size = 200_000
+    with Server(tmp_path, LITTLE_SPACE) as server, ExitStack() as stack:
+        clients = [stack.enter_context(server.client(post(size, missing=1))) for _ in range(2)]
+        (rejected,), _, _ = select.select(clients, [], [], 10)
+        (admitted,) = set(clients) - {rejected}
+        admitted.sendall(b"x")
+        assert receive(rejected, b"}").startswith(b"HTTP/1.1 503")
+        assert receive(admitted, b"x" * size).startswith(b"HTTP/1.1 200")
+        # Its bytes are free again.
+        wait_for(lambda: server.get("/echo", "POST", body=b"x" * size)[0] == 200)
+
+
+def test_client_that_reads_slowly_holds_a_thread_for_a_limited_time(tmp_path):
+    request = GET.replace(b"/ ", b"/pieces ")
+    with Server(tmp_path) as server, ExitStack() as stack:
+        clients = [stack.enter_context(server.client(request)) for _ in range(THREADS)]
+        ended = threading.Event()
+        stack.callback(ended.set)
+
+        def read_slowly():
+            while not ended.wait(0.2):  # more often than REQUEST_BODY_SECONDS
+                for client in clients:
+                    with suppress(OSError):
+                        client.recv(1000)
+
+        threading.Thread(target=read_slowly).start()
+        wait_for(lambda: server.rejected("response_timeout") == THREADS)
+        assert server.get("/")[0] == 200
+        assert "Socket error" not in server.log.read_text()
+
+
+def test_queue_of_the_threads_has_a_limit(tmp_path):
+    with Server(tmp_path, "worker_connections = 10\n", QUEUE_SECONDS="0.1") as server:
+        with server.busy(), server.client() as client:
+            for _ in range(30):
+                client.sendall(GET)
+                assert receive(client, b"}").startswith(b"HTTP/1.1 503")
+        assert server.get("/")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"proxy_protocol": "auto"}, {"certfile": "x.pem", "keyfile": "x.pem"}],
+    ids=["proxy", "tls"],
+)
+def test_what_the_worker_does_not_support_is_rejected(tmp_path, setting):
+    lines = [f"{name} = {value!r}" for name, value in setting.items()]
+    (tmp_path / "x.pem").touch()
+    server = Server(tmp_path, "\n".join(lines) + "\n")
+    with pytest.raises(AssertionError, match="exited"), server:
+        pass
+    assert "is not supported" in server.log.read_text()

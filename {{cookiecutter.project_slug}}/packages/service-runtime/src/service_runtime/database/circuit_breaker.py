@@ -3,8 +3,11 @@
 import logging
 import os
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 import psycopg
 
@@ -17,11 +20,16 @@ PROBE_INTERVAL = 0.5  # seconds
 class CircuitBreaker:
     """Fail connection attempts at once while a database is unavailable.
 
-    A thread connects to it until that succeeds, and then closes the circuit.
+    A thread executes a statement on new connections until that succeeds, and then closes the
+    circuit. A connection alone proves little: PgBouncer accepts it without a server.
+
+    Args:
+        alias: the database's name in DATABASES.
+        connect: returns a connection of psycopg for parameters, with limits of its own.
     """
 
-    def __init__(self, alias: str) -> None:
-        self._alias = alias
+    def __init__(self, alias: str, connect: Callable[..., Any]) -> None:
+        self._alias, self._connect = alias, connect
         self._parameters: dict[str, Any] = {}
         self.reset()
         os.register_at_fork(after_in_child=self.reset)
@@ -30,7 +38,25 @@ class CircuitBreaker:
         """Close the circuit of a forked child: the parent's probe does not run there."""
         self._lock = threading.Lock()
         self._probe: threading.Thread | None = None
+        self._connections: WeakSet[Any] = WeakSet()  # in use or idle
+        # Connections that were opened before may be as unresponsive as one of them was.
+        self.suspect_before = 0.0
         self._set_open(False)
+
+    def add(self, connection: Any) -> None:
+        """Remember a connection of this process."""
+        with self._lock:
+            self._connections.add(connection)
+
+    def has_connections(self) -> bool:
+        """Return whether this process has a connection: the server responds to it."""
+        with self._lock:
+            return not all(connection.closed for connection in self._connections)
+
+    def suspect(self, error: Exception, parameters: dict[str, Any]) -> None:
+        """Open the circuit, since a connection does not respond, and do not use its peers again."""
+        self.suspect_before = time.monotonic()
+        self.trip(error, parameters)
 
     def _set_open(self, is_open: bool) -> None:
         self.is_open = is_open
@@ -63,7 +89,8 @@ class CircuitBreaker:
         pause = threading.Event()
         while self.is_open:
             try:
-                psycopg.connect(**self._parameters).close()
+                with self._connect(**self._parameters) as connection:
+                    connection.execute("SELECT 1")
             except Exception:  # any error: a circuit without a probe would stay open
                 pause.wait(PROBE_INTERVAL)
                 continue

@@ -11,6 +11,9 @@ from ..metrics import DATABASE_ERRORS
 
 LOG_INTERVAL = 60  # seconds
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+# SQLSTATEs: a standby after a failover; limits of the server's own, and an object's state.
+_READ_ONLY = "25006"
+_PERMANENT = ("54", "55000")
 _logged: dict[str, float] = {}
 
 
@@ -25,12 +28,15 @@ class DatabaseUnavailable(APIException):
 
 def is_unavailable(error: BaseException | None) -> bool:
     """Return whether a request failed because the database is gone, overloaded or locked."""
+    cause = error.__cause__ if error else None
+    state = getattr(cause, "sqlstate", None) or ""
+    if state == _READ_ONLY:
+        return True
     if not isinstance(error, db.OperationalError | db.InterfaceError):
         return False
-    cause = error.__cause__
     if isinstance(cause, sqlite3.Error):  # which also has this class for wrong names
         return getattr(cause, "sqlite_errorcode", None) in _BUSY
-    return True
+    return not state.startswith(_PERMANENT)
 
 
 def count_error(error: BaseException) -> None:

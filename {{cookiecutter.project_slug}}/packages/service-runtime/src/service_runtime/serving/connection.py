@@ -1,8 +1,12 @@
 """A client's connection, and the request that it is sending."""
 
+import errno
+import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -11,11 +15,12 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.workers.gthread import TConn
 
 from ..conf import settings
+from .rejections import count_rejection
 
 HEAD_MAX_BYTES = 32 * 1024
 CHUNK_BYTES = 64 * 1024
 SPOOL_BYTES = 64 * 1024  # of a body in memory; longer ones are in a temporary file
-BODIES_MAX_BYTES = 256 * 1024 * 1024  # in all unfinished requests of a process
+BODIES_MAX_BYTES = 256 * 1024 * 1024  # in all requests of a process
 _END = b"\r\n\r\n"
 
 
@@ -25,6 +30,37 @@ class RejectedError(Exception):
     def __init__(self, status: HTTPStatus) -> None:
         super().__init__(status.phrase)
         self.status = status
+
+
+class Socket(socket.socket):
+    """A socket on which a response can wait for its client for REQUEST_BODY_SECONDS in all.
+
+    A timeout applies to each call only, so a client could read a little from time to time.
+    """
+
+    waited = 0.0  # seconds in which the client did not read the response
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Send all data.
+
+        Raises:
+            ConnectionResetError: the client has not read it in time.
+        """
+        started = time.monotonic()
+        self.settimeout(max(settings.REQUEST_BODY_SECONDS - self.waited, 0.001))
+        try:
+            super().sendall(data, flags)
+        except TimeoutError:
+            count_rejection("response_timeout")
+            raise ConnectionResetError(errno.ECONNRESET, "The client does not read") from None
+        finally:
+            self.waited += time.monotonic() - started
+
+
+def bodies_max_bytes(workers: int) -> int:
+    """Return how many bytes of bodies a process can store: half of the disk is for all of them."""
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    return min(BODIES_MAX_BYTES, free // 2 // workers)
 
 
 class Connection(TConn):
@@ -37,9 +73,10 @@ class Connection(TConn):
     """
 
     total_bytes = 0  # of the bodies of all connections
+    max_bytes = BODIES_MAX_BYTES
 
-    def __init__(self, cfg: Any, sock: Any, client: Any, server: Any) -> None:
-        super().__init__(cfg, sock, client, server)
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
+        super().__init__(cfg, Socket(fileno=sock.detach()), client, server)
         self.data_ready = True  # for gthread: a thread need not wait
         self.is_closing = False
         self.deadline = self.queued_at = 0.0
@@ -50,8 +87,8 @@ class Connection(TConn):
         self._size = self._missing = 0
 
     def init(self) -> None:
-        """Limit how long a response can take to be sent. A thread calls it for each request."""
-        self.sock.settimeout(settings.REQUEST_BODY_SECONDS)
+        """Prepare for sending a response. A thread calls it for each request."""
+        self.sock.waited = 0.0
 
     @property
     def is_idle(self) -> bool:
@@ -76,6 +113,7 @@ class Connection(TConn):
         Raises:
             BlockingIOError: nothing has arrived.
             OSError: the connection is closed.
+            RejectedError: there is no space for the body.
         """
         data = self.sock.recv(min(self._missing or CHUNK_BYTES, CHUNK_BYTES))
         if not data:
@@ -137,17 +175,17 @@ class Connection(TConn):
         self._request._expected_100_continue = False  # or gunicorn would send it too
 
     def _store(self, data: bytes) -> None:
-        if Connection.total_bytes + len(data) > BODIES_MAX_BYTES:
+        if Connection.total_bytes + len(data) > Connection.max_bytes:
             raise RejectedError(HTTPStatus.SERVICE_UNAVAILABLE)
         Connection.total_bytes += len(data)
         self._size += len(data)
         self._missing -= len(data)
         try:
             self._body.write(data)
+            if not self._missing:
+                self._body.seek(0)
         except OSError:
             raise RejectedError(HTTPStatus.INSUFFICIENT_STORAGE) from None
-        if not self._missing:
-            self._body.seek(0)
 
     def _chunks(self, head: bytes) -> Iterator[bytes]:
         yield head
@@ -165,7 +203,8 @@ class Connection(TConn):
     def release(self) -> None:
         """Forget the request, and free its memory."""
         if self._body:
-            self._body.close()
+            with suppress(OSError):  # a full disk, to which it writes the rest
+                self._body.close()
         Connection.total_bytes -= self._size
         self._request = self._body = self.parser = None
         self._size = self._missing = 0

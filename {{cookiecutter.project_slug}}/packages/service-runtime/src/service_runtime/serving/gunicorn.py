@@ -16,10 +16,13 @@ import platform
 import shutil
 import socket
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from ..conf import settings
 
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - files in it do not wait for a disk
+UNSUPPORTED = ("certfile", "keyfile", "proxy_protocol", "http2_cleartext")  # by the worker
 HOOKS = ("on_starting", "when_ready", "pre_fork", "post_worker_init", "child_exit", "on_exit")
 
 
@@ -52,7 +55,9 @@ def configuration(service: str) -> dict[str, Any]:
         "keepalive": 75,
         "preload_app": True,
         # Heartbeats are files; on a disk that stalls they would stop.
-        "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108
+        "worker_tmp_dir": _memory_folder(),
+        # The kernel would send a file without the limit of `connection.Socket`.
+        "sendfile": False,
         "control_socket_disable": True,
         "logger_class": f"{__package__}.logger.Logger",
         "accesslog": "-",
@@ -80,13 +85,21 @@ def _share_metrics() -> None:
     """
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         return
-    folder, arbiter = tempfile.mkdtemp(prefix="metrics-"), os.getpid()
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    # Not next to the bodies of requests: a write to a mapped file on a full disk ends the process.
+    parent, arbiter = Path(_memory_folder() or tempfile.gettempdir()), os.getpid()
+    folder = parent / f"metrics-{os.getuid()}-{arbiter}"
+    shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+    folder.mkdir(mode=0o700)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
     @atexit.register
     def remove() -> None:
         if os.getpid() == arbiter:  # workers exit too
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _memory_folder() -> str | None:
+    return SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
 
 
 def on_starting(server: Any) -> None:
@@ -99,6 +112,9 @@ def on_starting(server: Any) -> None:
 
     from ..logging import boot
 
+    for name in UNSUPPORTED:
+        if getattr(server.cfg, name, None) not in {None, "off"}:
+            boot.fail(f"gunicorn.conf.py: {name} is not supported. A proxy in front can do it.")
     _omit_server_header()
     try:
         messages = run_checks()
@@ -184,12 +200,14 @@ def post_worker_init(worker: Any) -> None:
     from ..ops import server
     from . import memory
 
+    memory.set_started(worker.pid)
     memory.start(worker)
     server.start(
         settings.HOST,
         settings.OPS_PORT,
         threads=worker.cfg.threads,
-        draining=lambda: not worker.alive,
+        # A worker that is replaced alone does not make its pod unready.
+        draining=lambda: not worker.alive and not memory.is_replaced(),
     )
 
 
@@ -199,7 +217,7 @@ def child_exit(server: Any, worker: Any) -> None:
 
     from . import memory
 
-    if memory.was_replaced(worker.pid):
+    if memory.was_replaced(worker.pid):  # there is one worker more than configured
         server.num_workers = server.cfg.workers
     mark_process_dead(f"worker-{worker.slot}")
 

@@ -9,6 +9,8 @@ import os
 import re
 import signal
 import threading
+import time
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,13 @@ from ..metrics import PRIVATE_MEMORY, WORKER_DRAINS
 LIMIT_SHARE = 0.7  # of the container's limit, for all workers; the rest is shared memory and files
 INTERVAL = 5.0  # seconds between readings
 READINGS = 3  # above the maximum in succession
+START_SECONDS = 30.0  # for the new worker
 _SMAPS = Path("/proc/self/smaps_rollup")
 _CGROUPS = Path("/sys/fs/cgroup")
+_PID_BYTES = 8
+# The worker that has started last; all processes share it.
+_started = mmap(-1, _PID_BYTES)
+_replaced = threading.Event()
 _UNLIMITED = 2**60  # cgroup v1 has a huge number for no limit
 
 
@@ -77,9 +84,31 @@ def _watch(worker: Any) -> None:
             WORKER_DRAINS.inc()
             data = {"private_bytes": used, "maximum_bytes": maximum}
             log_event("worker_draining", data, level="WARNING")
-            os.kill(os.getppid(), signal.SIGTTIN)  # gunicorn starts one more worker
-            os.kill(os.getpid(), signal.SIGTERM)
+            _replace(worker)
+            return
         pause.wait(INTERVAL)
+
+
+def _replace(worker: Any) -> None:
+    """Let gunicorn start another worker, and then stop this one."""
+    before = _started[:]
+    os.kill(worker.ppid, signal.SIGTTIN)
+    deadline = time.monotonic() + START_SECONDS
+    pause = threading.Event()
+    while _started[:] == before and time.monotonic() < deadline:
+        pause.wait(0.1)
+    _replaced.set()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def set_started(pid: int) -> None:
+    """Record that a worker has started."""
+    _started[:] = pid.to_bytes(_PID_BYTES, "big")
+
+
+def is_replaced() -> bool:
+    """Return whether this worker stops because another one replaces it."""
+    return _replaced.is_set()
 
 
 def _turn_file() -> Path:

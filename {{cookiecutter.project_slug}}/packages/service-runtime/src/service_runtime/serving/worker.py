@@ -21,7 +21,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from ..conf import settings
 from ..metrics import QUEUE_DURATION, busy_since
-from .connection import Connection, RejectedError
+from .connection import Connection, RejectedError, bodies_max_bytes
 from .rejections import count_rejection, response
 
 # What the worker replaces or calls in gunicorn, with the parameters that it relies on.
@@ -61,6 +61,7 @@ class Worker(ThreadWorker):
         self._queue: deque[tuple[Connection, Future[Any]]] = deque()
         self._next_sweep = 0.0
         self._exempt_paths = tuple(settings.QUEUE_EXEMPT_PATHS)
+        Connection.max_bytes = bodies_max_bytes(self.cfg.workers)
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection. If there are too many, close the one that has waited longest."""
@@ -82,6 +83,10 @@ class Worker(ThreadWorker):
     def enqueue_req(self, conn: Connection) -> None:
         """Let the next free thread handle a complete request."""
         conn.queued_at = time.monotonic()
+        # A request that is cancelled stays in the pool's queue until a thread is free.
+        if self.tpool._work_queue.qsize() >= self.worker_connections:
+            self._resume(conn, self._reject_queued(conn))
+            return
         future = self.tpool.submit(self.handle, conn)
         if not conn.path.startswith(self._exempt_paths):
             self._queue.append((conn, future))
@@ -101,7 +106,9 @@ class Worker(ThreadWorker):
 
     def finish_request(self, conn: Connection, fs: Future[Any]) -> None:
         """Wait for the next request of a connection, or close it."""
-        is_reusable = self._reject_queued(conn) if fs.cancelled() else _result(fs)
+        self._resume(conn, self._reject_queued(conn) if fs.cancelled() else _result(fs))
+
+    def _resume(self, conn: Connection, is_reusable: bool) -> None:
         conn.release()
         if not is_reusable:
             self._close(conn)
@@ -165,6 +172,8 @@ class Worker(ThreadWorker):
                 self._advance(conn)
         except BlockingIOError:
             pass
+        except RejectedError as error:
+            self._reject(conn, error.status)
         except OSError:
             self._drop(conn)
 

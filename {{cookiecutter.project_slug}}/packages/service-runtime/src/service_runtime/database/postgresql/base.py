@@ -6,10 +6,10 @@ socket instead.
 """
 
 import select
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any
-from weakref import WeakSet
 
 import psycopg
 from django.db.backends.postgresql import base
@@ -17,12 +17,6 @@ from psycopg.errors import _WaitTimeout
 
 from ..circuit_breaker import CircuitBreaker
 from ..options import response_seconds, statement_options
-
-
-@cache
-def circuit_breaker(alias: str) -> CircuitBreaker:
-    """Return the circuit breaker of a database."""
-    return CircuitBreaker(alias)
 
 
 class UnresponsiveError(psycopg.OperationalError):
@@ -34,9 +28,14 @@ class Connection(psycopg.Connection[Any]):
 
     Attributes:
         on_unresponsive: called with the error before it is raised.
+        opened_at: monotonic seconds.
     """
 
     on_unresponsive: Callable[[psycopg.OperationalError], object] | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.opened_at = time.monotonic()
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """See psycopg; a connection whose server does not respond is closed.
@@ -57,10 +56,14 @@ class Connection(psycopg.Connection[Any]):
             raise error from None
 
 
+@cache
+def circuit_breaker(alias: str) -> CircuitBreaker:
+    """Return the circuit breaker of a database."""
+    return CircuitBreaker(alias, Connection.connect)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """Django's wrapper with a circuit breaker, and a pool of such connections."""
-
-    _connections: WeakSet[Any] = WeakSet()  # of this process, in use or idle
 
     @property
     def pool(self) -> Any:
@@ -86,22 +89,26 @@ class DatabaseWrapper(base.DatabaseWrapper):
         circuit = circuit_breaker(self.alias)
         circuit.check()
         try:
-            while _is_dropped(connection := super().get_new_connection(conn_params)):
+            while not _is_usable(
+                connection := super().get_new_connection(conn_params), circuit.suspect_before
+            ):
                 connection.close()
                 self.pool.putconn(connection)
         except psycopg.OperationalError as error:
             # With a connection in use, the server responds, but it may have no more to give.
-            if all(connection.closed for connection in list(self._connections)):
+            if not circuit.has_connections():
                 circuit.trip(error, conn_params)
             raise
-        self._connections.add(connection)
+        circuit.add(connection)
         if isinstance(connection, Connection):
-            connection.on_unresponsive = lambda error: circuit.trip(error, conn_params)
+            connection.on_unresponsive = lambda error: circuit.suspect(error, conn_params)
         return connection
 
 
-def _is_dropped(connection: Any) -> bool:
-    """Return whether the server has closed a connection: its socket has something to read."""
+def _is_usable(connection: Any, suspect_before: float) -> bool:
+    """Return whether the server has not closed a connection: its socket has nothing to read."""
+    if getattr(connection, "opened_at", suspect_before) < suspect_before:
+        return False
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+    return not poll.poll(0)

@@ -39,7 +39,9 @@ class Command(BaseCommand):
             call_command("createsuperuser", interactive=False, verbosity=0)
         except ValidationError as error:
             raise CommandError(f"{PREFIX}PASSWORD: {' '.join(error.messages)}") from None
-        except IntegrityError:
+        except IntegrityError as error:
+            if not model._default_manager.filter(**{model.USERNAME_FIELD: name}).exists():
+                raise CommandError(f"The user {name!r} was not created: {error}") from None
             self.stdout.write(f"Another process has just created the user {name!r}.")
         else:
             self.stdout.write(f"The superuser {name!r} was created.")

@@ -3,14 +3,15 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import psycopg
 from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands import migrate
-from django.db import Error, connections
+from django.db import Error, OperationalError, connections
+from psycopg.errors import LockNotAvailable
 
 from ...conf import settings
 from ...database import is_unavailable, limit_locks
@@ -65,21 +66,35 @@ class Command(migrate.Command):
 
 def _repeat(connection: Any, seconds: float, run: Callable[[], object]) -> None:
     """Run the migration under its lock until the database lets it finish."""
-    deadline = time.monotonic() + seconds
-    pause = 1.0
+    retries = _Retries(seconds)
     while True:
         try:
-            with _lock(connection), connection.execute_wrapper(_wait_if_concurrent):
+            with _lock(connection), connection.execute_wrapper(partial(_execute, retries)):
                 run()
             return
         except (Error, psycopg.Error) as error:
             is_temporary = isinstance(error, psycopg.OperationalError) or is_unavailable(error)
-            if not is_temporary or time.monotonic() + pause > deadline:
+            if not is_temporary or not retries.wait(error):
                 raise
-            logger.warning("The migration will be repeated in %.0f s: %s", pause, error)
         _close(connection)
+
+
+class _Retries:
+    """Pauses that grow, until a deadline."""
+
+    def __init__(self, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
+        self._seconds = 1.0
+
+    def wait(self, error: Exception) -> bool:
+        """Pause before the next attempt; return False if there is no time for it."""
+        pause = self._seconds
+        if time.monotonic() + pause > self._deadline:
+            return False
+        logger.warning("The migration will be repeated in %.0f s: %s", pause, error)
         _pause(pause)
-        pause = min(pause * 2, MAX_PAUSE)
+        self._seconds = min(2 * pause, MAX_PAUSE)
+        return True
 
 
 @contextmanager
@@ -97,19 +112,30 @@ def _lock(connection: Any) -> Iterator[None]:
         yield
 
 
-def _wait_if_concurrent(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
-    """Execute a statement, with no lock timeout if it is CONCURRENTLY.
+def _execute(
+    retries: _Retries, execute: Any, sql: Any, params: Any, many: bool, context: Any
+) -> Any:
+    """Execute a statement of a migration.
 
-    Such a statement blocks no request. After a timeout, its index would be left invalid.
+    A statement outside transactions is repeated alone: those before it cannot be undone. If it is
+    CONCURRENTLY, it has no lock timeout: it blocks no request, and would leave an invalid index.
     """
-    if "CONCURRENTLY" not in str(sql).upper():
+    connection = context["connection"]
+    if connection.in_atomic_block:
         return execute(sql, params, many, context)
-    own = context["connection"].connection
-    own.execute("SET lock_timeout = 0")
-    try:
-        return execute(sql, params, many, context)
-    finally:
-        own.execute("RESET lock_timeout")
+    if "CONCURRENTLY" in str(sql).upper():
+        connection.connection.execute("SET lock_timeout = 0")
+        try:
+            return execute(sql, params, many, context)
+        finally:
+            with suppress(psycopg.Error):  # the statement's error says more
+                connection.connection.execute("RESET lock_timeout")
+    while True:
+        try:
+            return execute(sql, params, many, context)
+        except OperationalError as error:
+            if not isinstance(error.__cause__, LockNotAvailable) or not retries.wait(error):
+                raise
 
 
 def _close(connection: Any) -> None:
