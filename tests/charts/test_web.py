@@ -92,3 +92,23 @@ def test_a_disruption_budget_never_blocks_the_drain_of_a_single_pod(render, name
 def test_every_pod_runs_the_same_image(render, image, reference):
     for pod in pods(render("web", "production", image=image)).values():
         assert pod["containers"][0]["image"] == reference
+
+
+def test_the_migration_runs_where_and_as_the_service_does(render):
+    pod = {
+        "affinity": {"nodeAffinity": {}},
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "priorityClassName": "high",
+        "tolerations": [{"operator": "Exists"}],
+    }
+    metadata = {
+        "podAnnotations": {"sidecar.istio.io/inject": "false"},
+        "podLabels": {"team": "blog"},
+    }
+    objects = render("web", "production", **pod, **metadata)
+    for kind in ("Deployment", "Job"):
+        template = one(objects, kind)["spec"]["template"]
+        assert pod.items() <= template["spec"].items()
+        for name, added in metadata.items():
+            field = name.removeprefix("pod").lower()
+            assert added.items() <= template["metadata"][field].items(), kind

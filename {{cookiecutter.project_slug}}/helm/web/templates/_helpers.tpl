@@ -18,20 +18,35 @@
 {{- printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Labels of all objects except pods. There is no component, since objects of several components share them. */}}
-{{- define "web.labels" -}}
-helm.sh/chart: {{ include "web.chart" . }}
-app.kubernetes.io/name: {{ include "web.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name | quote }}
-app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | trimAll "-._" | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{/*
+Metadata of an object. Arguments:
+  root         the root context
+  name         default: the full name
+  suffix       of the name, such as -migrate
+  labels       additional labels
+  annotations  its annotations
+*/}}
+{{- define "web.metadata" -}}
+name: {{ .name | default (include "web.fullname" .root) }}{{ .suffix | default "" }}
+namespace: {{ .root.Release.Namespace | quote }}
+labels:
+  helm.sh/chart: {{ include "web.chart" .root }}
+  {{- include "web.selectorLabels" .root | nindent 2 }}
+  app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | trimAll "-._" | quote }}
+  app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
-{{/* The component excludes the migration and test pods from the Service. */}}
+{{/* Selects all pods of the release; with `app.kubernetes.io/component`, those of one component. */}}
 {{- define "web.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "web.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
-app.kubernetes.io/component: server
 {{- end }}
 
 {{- define "web.serviceAccountName" -}}
@@ -114,41 +129,153 @@ THROTTLE_{{ upper $scope }}: {{ $rate | quote }}
 
 {{/* All non-secret environment variables: data of the ConfigMap, and env of the migration Job. */}}
 {{- define "web.config" -}}
-{{- range $key, $value := mergeOverwrite (include "web.derivedConfig" . | fromYaml) .Values.env }}
-{{- /* YAML parses an unquoted off as false. */}}
-{{- $takesOff := or (hasPrefix "THROTTLE_" $key) (eq $key "THROTTLING_HEADERS") }}
-{{- if and $takesOff (eq (toString $value) "false") }}
-{{- $value = "off" }}
+{{- range $name, $value := mergeOverwrite (include "web.derivedConfig" . | fromYaml) .Values.env }}
+{{ $name }}: {{ include "web.setting" (list $name $value) | quote }}
 {{- end }}
+{{- end }}
+
+{{/* A setting as text, from its name and value. */}}
+{{- define "web.setting" -}}
+{{- $name := index . 0 }}
+{{- $value := index . 1 }}
+{{- if and (eq (toString $value) "false") (regexMatch "^(THROTTLE_.*|THROTTLING_HEADERS)$" $name) }}
+{{- /* YAML parses an unquoted off as false. */ -}}
+off
+{{- else if kindIs "float64" $value }}
 {{- /* toString would print a large number with an exponent. */}}
-{{- if kindIs "float64" $value }}
-{{- $value = toJson $value }}
-{{- end }}
-{{ $key }}: {{ toString $value | quote }}
+{{- toJson $value }}
+{{- else }}
+{{- toString $value }}
 {{- end }}
 {{- end }}
 
 {{/*
-Parts of the pod specification that the service and the migration share. Some take a dict: .root is the
-root context, .secret the name of the Secret created from `secrets`.
+The pod template of every component. Arguments:
+  root       the root context
+  component  value of the label app.kubernetes.io/component
+  container  name of the container
+  spec       settings of the component, by the keys of a container and of a pod
+  job        whether the pods run to completion
+  early      whether they run before the release's objects exist: then settings are listed, secrets
+             come from an existing Secret or from the copy in migrate-secret.yaml, and the chart's
+             service account is not used
 */}}
-{{- define "web.secretSources" -}}
+{{- define "web.podTemplate" -}}
+{{- $values := .root.Values -}}
+metadata:
+  {{- $annotations := merge (dict) (.spec.podAnnotations | default dict) $values.podAnnotations }}
+  {{- if not .job }}
+  {{- /* Changed settings trigger a rollout; a new chart version alone does not. */}}
+  {{- $_ := include "web.config" .root | sha256sum | set $annotations "checksum/config" }}
+  {{- end }}
+  {{- with $annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  labels:
+    {{- include "web.selectorLabels" .root | nindent 4 }}
+    app.kubernetes.io/component: {{ .component }}
+    {{- with merge (dict) (.spec.podLabels | default dict) $values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  {{- if .job }}
+  restartPolicy: Never
+  {{- end }}
+  {{- if not (and .early $values.serviceAccount.create) }}
+  serviceAccountName: {{ include "web.serviceAccountName" .root }}
+  {{- end }}
+  automountServiceAccountToken: false
+  # Otherwise a Service named `redis` would set REDIS_PORT=tcp://… in every pod.
+  enableServiceLinks: false
+  {{- with .spec.terminationGracePeriodSeconds }}
+  terminationGracePeriodSeconds: {{ int64 . }}
+  {{- end }}
+  securityContext:
+    {{- toYaml $values.podSecurityContext | nindent 4 }}
+  {{- range $key := list "affinity" "imagePullSecrets" "initContainers" "nodeSelector" "priorityClassName" "tolerations" }}
+  {{- with get $.spec $key | default (get $values $key) }}
+  {{- dict $key . | toYaml | nindent 2 }}
+  {{- end }}
+  {{- end }}
+  {{- if and $values.topologySpreadConstraints (not .job) }}
+  topologySpreadConstraints:
+    {{- range $values.topologySpreadConstraints }}
+    # Count the pods of one revision only, not those that a rolling update is replacing.
+    - matchLabelKeys: [pod-template-hash]
+      labelSelector:
+        matchLabels:
+          {{- include "web.selectorLabels" $.root | nindent 10 }}
+          app.kubernetes.io/component: {{ $.component }}
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+  {{- end }}
+  containers:
+    - name: {{ .container }}
+      image: {{ include "web.image" .root }}
+      imagePullPolicy: {{ $values.image.pullPolicy }}
+      {{- range $key := list "command" "args" "ports" "lifecycle" "startupProbe" "livenessProbe" "readinessProbe" }}
+      {{- with get $.spec $key }}
+      {{- dict $key . | toYaml | nindent 6 }}
+      {{- end }}
+      {{- end }}
+      {{- with include "web.env" . | trim }}
+      env:
+        {{- . | nindent 8 }}
+      {{- end }}
+      {{- with include "web.envFrom" . | trim }}
+      envFrom:
+        {{- . | nindent 8 }}
+      {{- end }}
+      resources:
+        {{- .spec.resources | default $values.resources | toYaml | nindent 8 }}
+      securityContext:
+        {{- toYaml $values.securityContext | nindent 8 }}
+      volumeMounts:
+        {{- include "web.volumeMounts" .root | nindent 8 }}
+    {{- with .spec.extraContainers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  volumes:
+    {{- include "web.volumes" . | nindent 4 }}
+{{- end }}
+
+{{/* Parts of a pod template, with the same arguments. */}}
+{{- define "web.secretName" -}}
+{{- .root.Values.existingSecret | default (printf "%s%s" (include "web.fullname" .root) (ternary "-migrate" "" (default false .early))) }}
+{{- end }}
+
+{{- define "web.env" -}}
+{{- if .early }}
+{{- range $name, $value := include "web.config" .root | fromYaml }}
+{{- /* $$( escapes $(NAME), which Kubernetes expands here but not in a ConfigMap. */}}
+- name: {{ $name }}
+  value: {{ $value | replace "$(" "$$(" | quote }}
+{{- end }}
+{{- end }}
+{{- with .root.Values.redis }}
+{{- if and .existingSecret (not $.root.Values.secretFiles) }}
+- name: REDIS_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ .existingSecret | quote }}
+      key: {{ .urlKey | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "web.envFrom" -}}
 {{- if not .root.Values.secretFiles }}
 - secretRef:
-    name: {{ .root.Values.existingSecret | default .secret | quote }}
+    name: {{ include "web.secretName" . | quote }}
 {{- end }}
 {{- with .root.Values.envFrom }}
 {{ toYaml . }}
 {{- end }}
-{{- end }}
-
-{{- define "web.redisEnv" -}}
-{{- if and .Values.redis.existingSecret (not .Values.secretFiles) -}}
-- name: REDIS_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ .Values.redis.existingSecret | quote }}
-      key: {{ .Values.redis.urlKey | quote }}
+{{- if not .early }}
+# Last, so that it takes precedence, as `env` does in the migration Job.
+- configMapRef:
+    name: {{ include "web.fullname" .root }}
 {{- end }}
 {{- end }}
 
@@ -192,7 +319,7 @@ root context, .secret the name of the Secret created from `secrets`.
     defaultMode: 0440
     sources:
       - secret:
-          name: {{ $.root.Values.existingSecret | default $.secret | quote }}
+          name: {{ include "web.secretName" $ | quote }}
           items:
             {{- range . }}
             - {key: {{ . }}, path: {{ . }}}
