@@ -74,6 +74,10 @@ def test_most_objects_reject_unknown_keys():
         ("web", "production", {"probes": {"liveness": None}}),
         ("web", "production", {"fullnameOverride": "1.app"}),
         ("redis", "default", {"persistence": "on"}),
+        ("web", "production", {"env": {"POD_IP": {"value": "1"}}}),
+        ("web", "production", {"ingress": {"paths": [{"path": "api", "pathType": "Prefix"}]}}),
+        ("web", "production", {"commonLabels": {"team": "a team"}}),
+        ("web", "production", {"service": {"loadBalancerSourceRanges": ["203.0.113.7"]}}),
     ],
 )
 def test_an_invalid_value_is_rejected(template, chart, name, invalid):
@@ -115,6 +119,26 @@ def test_an_invalid_value_is_rejected(template, chart, name, invalid):
         ("production", {"env": {"THROTTLE_BLOG_LIMIT": "7 per ms"}}, "env.THROTTLE_BLOG_LIMIT"),
         ("production", {"env": {"SECRET_KEY": "in-a-config-map"}}, "env.SECRET_KEY"),
         ("production", {"env": {"PORT": 80}}, "env.PORT"),
+        ("production", {"commonLabels": {"app.kubernetes.io/name": "a"}}, "commonLabels"),
+        ("production", {"podLabels": {"app.kubernetes.io/component": "a"}}, "podLabels"),
+        ("production", {"service": {"nodePort": 30080}}, "service.nodePort"),
+        (
+            "production",
+            {"service": {"type": "NodePort", "loadBalancerSourceRanges": ["10.0.0.0/8"]}},
+            "service.loadBalancerSourceRanges",
+        ),
+        ("production", {"service": {"loadBalancerClass": "a"}}, "service.loadBalancerClass"),
+        (
+            "production",
+            {"service": {"externalTrafficPolicy": "Local"}},
+            "service.externalTrafficPolicy",
+        ),
+        ("strict", {"database": {"existingSecret": "app"}}, "secretFiles: DATABASE_URL"),
+        (
+            "single",
+            {"database": {"existingSecret": "app"}, "secrets": {"SECRET_KEY": None}},
+            "secrets.SECRET_KEY",
+        ),
         ("production", {"existingSecret": ""}, "existingSecret"),
         ("production", {"secrets": {"SENTRY_DSN": "x"}}, "existingSecret and secrets"),
         ("single", {"secrets": {"DATABASE_URL": None}}, "secrets.DATABASE_URL"),

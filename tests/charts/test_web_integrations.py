@@ -114,6 +114,16 @@ def test_secrets_can_be_mounted_as_files(render):
         assert configured == files
 
 
+def test_the_url_of_the_database_s_own_secret_can_be_a_file(render):
+    values = {"secretFiles": ["SECRET_KEY"], "database": {"existingSecret": "blog-app"}}
+    objects = render("web", "strict", **values)
+    volumes = {volume["name"]: volume for volume in server(objects)[0]["volumes"]}
+    items = [{"key": "uri", "path": "DATABASE_URL"}]
+    source = {"secret": {"name": "blog-app", "items": items}}
+    assert source in volumes["secrets"]["projected"]["sources"]
+    assert settings(objects)["DATABASE_URL_FILE"] == "/run/secrets/service/DATABASE_URL"
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if case[0] == "web"])
 def test_no_secret_is_in_a_config_map_or_an_argument(render, case):
     text = json.dumps([item for (kind, _), item in render(*case).items() if kind != "Secret"])

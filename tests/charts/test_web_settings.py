@@ -143,6 +143,31 @@ def test_the_redis_url_comes_from_a_secret(render, name, reference):
     ]
 
 
+def test_the_database_url_can_come_from_another_secret(render):
+    values = {"existingSecret": "", "secrets": {"SECRET_KEY": "k" * 50}}
+    objects = render("web", "production", **values, database={"existingSecret": "blog-app"})
+    assert decoded(objects["Secret", "release-web"]).keys() == {"SECRET_KEY"}
+    for pod in (server(objects)[0], one(objects, "Job")["spec"]["template"]["spec"]):
+        reference = {"secretKeyRef": {"name": "blog-app", "key": "uri"}}
+        assert {"name": "DATABASE_URL", "valueFrom": reference} in pod["containers"][0]["env"]
+
+
+def test_a_setting_can_have_its_value_from_elsewhere(render):
+    field = {"valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    key = {"valueFrom": {"secretKeyRef": {"name": "owner", "key": "uri"}}}
+    env = {"POD_IP": field, "MIGRATE_DATABASE_URL": key, "LOG_LEVEL": key, "SETTING": "plain"}
+    objects = render("web", "production", env=env)
+    data = settings(objects)
+    assert data["SETTING"] == "plain"
+    assert not {"POD_IP", "MIGRATE_DATABASE_URL", "LOG_LEVEL"} & data.keys()
+    for kind in ("Deployment", "Job"):
+        (container,) = one(objects, kind)["spec"]["template"]["spec"]["containers"]
+        found = {item.pop("name"): item for item in container["env"]}
+        assert found.items() >= {"POD_IP": field, "MIGRATE_DATABASE_URL": key}.items(), kind
+        assert found["LOG_LEVEL"] == key, kind
+        assert "value" not in found["POD_IP"]
+
+
 def test_the_ca_of_a_managed_redis_is_mounted(render):
     objects = render("web", "managed-redis")
     pod, container = server(objects)

@@ -32,12 +32,12 @@ namespace: {{ .root.Release.Namespace | quote }}
 labels:
   helm.sh/chart: {{ include "web.chart" .root }}
   {{- include "web.selectorLabels" .root | nindent 2 }}
-  app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | trimAll "-._" | quote }}
+  app.kubernetes.io/version: {{ include "web.version" .root | trunc 63 | trimAll "-._" | quote }}
   app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-  {{- with .labels }}
+  {{- with merge (dict) (.labels | default dict) .root.Values.commonLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- with .annotations }}
+{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -64,6 +64,12 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- else }}
 {{- printf "%s:%s" $repository (.Values.image.tag | default .Chart.AppVersion) }}
 {{- end }}
+{{- end }}
+
+{{/* The version that runs: the image's tag, or the start of its digest. */}}
+{{- define "web.version" -}}
+{{- $digest := .Values.image.digest | trimPrefix "sha256:" | trunc 12 }}
+{{- .Values.image.tag | default $digest | default .Chart.AppVersion }}
 {{- end }}
 
 {{/* The minimum and maximum number of pods. */}}
@@ -97,6 +103,7 @@ NUM_PROXIES: {{ ternary 1 0 $proxied }}
 {{- else }}
 NUM_PROXIES: {{ .Values.numProxies }}
 {{- end }}
+SERVICE_VERSION: {{ include "web.version" . | quote }}
 LOG_LEVEL: {{ .Values.logLevel | quote }}
 LOG_FORMAT: {{ .Values.logFormat | quote }}
 WEB_CONCURRENCY: {{ .Values.server.workers }}
@@ -104,11 +111,10 @@ WEB_THREADS: {{ .Values.server.threads }}
 GRACEFUL_TIMEOUT: {{ .Values.server.gracefulTimeoutSeconds }}
 PORT: 8000
 OPS_PORT: 8001
-{{- range .Values.secretFiles }}
+{{- if .Values.secretFiles }}
+{{- range include "web.urls" . | fromYaml | keys | concat .Values.secretFiles }}
 {{ . }}_FILE: /run/secrets/service/{{ . }}
 {{- end }}
-{{- if and .Values.secretFiles .Values.redis.existingSecret }}
-REDIS_URL_FILE: /run/secrets/service/REDIS_URL
 {{- end }}
 {{- with .Values.csrfTrustedOrigins }}
 CSRF_TRUSTED_ORIGINS: {{ join "," . | quote }}
@@ -127,10 +133,29 @@ THROTTLE_{{ upper $scope }}: {{ $rate | quote }}
 {{- end }}
 {{- end }}
 
-{{/* All non-secret environment variables: data of the ConfigMap, and env of the migration Job. */}}
+{{/* URLs from other Secrets than the service's: the Secret and its key, by environment variable. */}}
+{{- define "web.urls" -}}
+{{- with .Values.database }}
+{{- if .existingSecret }}
+DATABASE_URL: {name: {{ .existingSecret | quote }}, key: {{ .urlKey | quote }}}
+{{- end }}
+{{- end }}
+{{- with .Values.redis }}
+{{- if .existingSecret }}
+REDIS_URL: {name: {{ .existingSecret | quote }}, key: {{ .urlKey | quote }}}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+All settings with a fixed value: data of the ConfigMap, and env of the migration Job. Those with
+valueFrom are in the containers' env.
+*/}}
 {{- define "web.config" -}}
 {{- range $name, $value := mergeOverwrite (include "web.derivedConfig" . | fromYaml) .Values.env }}
+{{- if not (kindIs "map" $value) }}
 {{ $name }}: {{ include "web.setting" (list $name $value) | quote }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -175,7 +200,7 @@ metadata:
   labels:
     {{- include "web.selectorLabels" .root | nindent 4 }}
     app.kubernetes.io/component: {{ .component }}
-    {{- with merge (dict) (.spec.podLabels | default dict) $values.podLabels }}
+    {{- with merge (dict) (.spec.podLabels | default dict) $values.podLabels $values.commonLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
@@ -193,7 +218,10 @@ spec:
   {{- end }}
   securityContext:
     {{- toYaml $values.podSecurityContext | nindent 4 }}
-  {{- range $key := list "affinity" "imagePullSecrets" "initContainers" "nodeSelector" "priorityClassName" "tolerations" }}
+  {{- if not (kindIs "invalid" $values.hostUsers) }}
+  hostUsers: {{ $values.hostUsers }}
+  {{- end }}
+  {{- range $key := list "affinity" "dnsConfig" "dnsPolicy" "hostAliases" "imagePullSecrets" "initContainers" "nodeSelector" "priorityClassName" "runtimeClassName" "tolerations" }}
   {{- with get $.spec $key | default (get $values $key) }}
   {{- dict $key . | toYaml | nindent 2 }}
   {{- end }}
@@ -246,21 +274,28 @@ spec:
 {{- end }}
 
 {{- define "web.env" -}}
+{{- $env := dict }}
 {{- if .early }}
-{{- range $name, $value := include "web.config" .root | fromYaml }}
-{{- /* $$( escapes $(NAME), which Kubernetes expands here but not in a ConfigMap. */}}
+{{- $env = include "web.config" .root | fromYaml }}
+{{- end }}
+{{- if not .root.Values.secretFiles }}
+{{- range $name, $reference := include "web.urls" .root | fromYaml }}
+{{- $_ := dict "valueFrom" (dict "secretKeyRef" $reference) | set $env $name }}
+{{- end }}
+{{- end }}
+{{- range $name, $value := .root.Values.env }}
+{{- if kindIs "map" $value }}
+{{- $_ := set $env $name $value }}
+{{- end }}
+{{- end }}
+{{- range $name, $value := $env }}
 - name: {{ $name }}
+  {{- if kindIs "map" $value }}
+  {{- toYaml $value | nindent 2 }}
+  {{- else }}
+  {{- /* $$( escapes $(NAME), which Kubernetes expands here but not in a ConfigMap. */}}
   value: {{ $value | replace "$(" "$$(" | quote }}
-{{- end }}
-{{- end }}
-{{- with .root.Values.redis }}
-{{- if and .existingSecret (not $.root.Values.secretFiles) }}
-- name: REDIS_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ .existingSecret | quote }}
-      key: {{ .urlKey | quote }}
-{{- end }}
+  {{- end }}
 {{- end }}
 {{- end }}
 
@@ -324,11 +359,11 @@ spec:
             {{- range . }}
             - {key: {{ . }}, path: {{ . }}}
             {{- end }}
-      {{- with $.root.Values.redis.existingSecret }}
+      {{- range $name, $reference := include "web.urls" $.root | fromYaml }}
       - secret:
-          name: {{ . | quote }}
+          name: {{ $reference.name | quote }}
           items:
-            - {key: {{ $.root.Values.redis.urlKey }}, path: REDIS_URL}
+            - {key: {{ $reference.key }}, path: {{ $name }}}
       {{- end }}
 {{- end }}
 {{- with .root.Values.extraVolumes }}
