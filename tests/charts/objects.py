@@ -6,7 +6,7 @@ import pytest
 
 CASES = [
     *(("web", name) for name in ("production", "managed-redis", "single", "argocd", "strict")),
-    ("web", "staging"),
+    *(("web", name) for name in ("workers", "staging")),
     *(("redis", name) for name in ("default", "existing-secret", "persistent", "strict", "tls")),
 ]
 KUBERNETES = ["1.30.0", "1.37.0"]
@@ -21,18 +21,35 @@ def one(objects, kind):
     return item
 
 
+def templates(objects):
+    """Return each pod template, or pod, by the kind and name of its object."""
+    found = {}
+    for key, item in objects.items():
+        job = item["spec"]["jobTemplate"] if key[0] == "CronJob" else item
+        if key[0] in {"CronJob", "Deployment", "StatefulSet", "Job"}:
+            found[key] = job["spec"]["template"]
+        elif key[0] == "Pod":
+            found[key] = item
+    return found
+
+
 def pods(objects):
     """Return each pod's specification, by the kind and name of its object."""
-    return {
-        key: item["spec"] if key[0] == "Pod" else item["spec"]["template"]["spec"]
-        for key, item in objects.items()
-        if key[0] in {"Deployment", "StatefulSet", "Job", "Pod"}
-    }
+    return {key: template["spec"] for key, template in templates(objects).items()}
+
+
+def component(template):
+    """Return which part of a release a pod is."""
+    return template["metadata"]["labels"]["app.kubernetes.io/component"]
 
 
 def server(objects):
     """Return the specification of web's pods, and their first container."""
-    pod = one(objects, "Deployment")["spec"]["template"]["spec"]
+    (pod,) = (
+        template["spec"]
+        for template in templates(objects).values()
+        if component(template) == "server"
+    )
     return pod, pod["containers"][0]
 
 

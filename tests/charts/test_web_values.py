@@ -2,21 +2,20 @@
 
 import pytest
 
-from tests.charts.objects import one, pods, server
+from tests.charts.objects import one, pods, server, templates
 
 LABELS = {"team": "blog", "app.kubernetes.io/part-of": "shop"}
 
 
-@pytest.mark.parametrize("name", ["production", "managed-redis", "argocd"])
+@pytest.mark.parametrize("name", ["production", "managed-redis", "argocd", "workers"])
 def test_common_labels_and_annotations_are_on_every_object(render, name):
     values = {"commonLabels": LABELS, "commonAnnotations": {"example.com/owner": "blog"}}
     objects = render("web", name, "--skip-tests", **values, extraObjects=[])
     for key, item in objects.items():
         assert item["metadata"]["labels"].items() >= LABELS.items(), key
         assert item["metadata"]["annotations"]["example.com/owner"] == "blog", key
-    for key in pods(objects):
-        labels = objects[key]["spec"]["template"]["metadata"]["labels"]
-        assert labels.items() >= LABELS.items(), key
+    for key, template in templates(objects).items():
+        assert template["metadata"]["labels"].items() >= LABELS.items(), key
 
 
 def test_labels_select_the_same_pods_whatever_is_added(render):
@@ -44,7 +43,7 @@ def test_all_pods_have_the_settings_of_the_pod(render):
         "hostUsers": False,
         "runtimeClassName": "gvisor",
     }
-    for key, pod in pods(render("web", "production", "--skip-tests", **settings)).items():
+    for key, pod in pods(render("web", "workers", "--skip-tests", **settings)).items():
         assert pod.items() >= settings.items(), key
     assert "hostUsers" not in server(render("web", "production"))[0]
 

@@ -14,6 +14,14 @@
 {{- end }}
 {{- end }}
 
+{{/* Name of an object for an entry of cronJobs, workers or jobs: at most 52 characters, as for CronJobs. */}}
+{{- define "web.entryName" -}}
+{{- $root := index . 0 }}
+{{- $entry := index . 1 }}
+{{- $length := sub 51 (len $entry) | int }}
+{{- printf "%s-%s" (include "web.fullname" $root | trunc $length | trimSuffix "-") $entry }}
+{{- end }}
+
 {{- define "web.chart" -}}
 {{- printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end }}
@@ -288,6 +296,9 @@ spec:
 {{- $_ := set $env $name $value }}
 {{- end }}
 {{- end }}
+{{- range $name, $value := .spec.env }}
+{{- $_ := kindIs "map" $value | ternary $value (include "web.setting" (list $name $value)) | set $env $name }}
+{{- end }}
 {{- range $name, $value := $env }}
 - name: {{ $name }}
   {{- if kindIs "map" $value }}
@@ -308,9 +319,12 @@ spec:
 {{ toYaml . }}
 {{- end }}
 {{- if not .early }}
-# Last, so that it takes precedence, as `env` does in the migration Job.
+# After the secrets, so that it takes precedence, as `env` does in the migration Job.
 - configMapRef:
     name: {{ include "web.fullname" .root }}
+{{- end }}
+{{- with .spec.envFrom }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 
@@ -371,14 +385,17 @@ spec:
 {{- end }}
 {{- end }}
 
-{{/* The migration as a Helm or an Argo CD hook. Argo CD would run Helm's hooks before its first sync wave. */}}
+{{/*
+Annotations of a hook, of Helm or of Argo CD, which would run Helm's hooks before its first sync wave.
+Arguments: root; helm and argocd, the events; wave, the order among hooks of one event.
+*/}}
 {{- define "web.hook" -}}
 {{- if eq .root.Values.migrations.hook "argocd" -}}
-argocd.argoproj.io/hook: Sync
+argocd.argoproj.io/hook: {{ .argocd }}
 argocd.argoproj.io/hook-delete-policy: BeforeHookCreation
 argocd.argoproj.io/sync-wave: {{ .wave | quote }}
 {{- else -}}
-helm.sh/hook: pre-install,pre-upgrade
+helm.sh/hook: {{ .helm }}
 helm.sh/hook-weight: {{ .wave | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
