@@ -7,9 +7,10 @@ GO := $(or $(shell command -v go 2>/dev/null),.tools/bin/go)
 HELM := $(or $(shell command -v helm 2>/dev/null),.tools/bin/helm)
 HELM4 := $(or $(HELM4),.tools/helm4/helm)
 KUBE_SCORE := $(or $(shell command -v kube-score 2>/dev/null),.tools/bin/kube-score)
+PROMTOOL := $(or $(shell command -v promtool 2>/dev/null),.tools/bin/promtool)
 CHECKOV := $(or $(shell command -v checkov 2>/dev/null),.tools/checkov/bin/checkov)
 ACTIONLINT := $(or $(shell command -v actionlint 2>/dev/null),.tools/bin/actionlint)
-CHART_TOOLS = $(HELM) $(HELM4) $(KUBE_SCORE) $(CHECKOV)
+CHART_TOOLS = $(HELM) $(HELM4) $(KUBE_SCORE) $(PROMTOOL) $(CHECKOV)
 # Of the template and of the generated service.
 GITHUB = .github '{{cookiecutter.project_slug}}'/.github
 GO_INSTALL = GOBIN=$(CURDIR)/$(@D) GOFLAGS=-modcacherw CGO_ENABLED=0 $(GO) install
@@ -132,6 +133,10 @@ build/runtime/installed: runtime/pyproject.toml | $(UV)
 
 .tools/bin/kube-score: | $(GO)
 	$(GO_INSTALL) github.com/zegl/kube-score/cmd/kube-score@v1.20.0
+
+# Prometheus 3.16; takes three minutes.
+.tools/bin/promtool: | $(GO)
+	$(GO_INSTALL) github.com/prometheus/prometheus/cmd/promtool@v0.316.0
 
 .tools/checkov/bin/checkov: | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .tools/checkov

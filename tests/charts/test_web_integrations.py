@@ -50,8 +50,6 @@ def test_pods_scale_on_saturation_and_on_requests(render):
         "http_server_thread_saturation": "750m",
         "http_server_requests_per_second": "12.5",
     }
-    documented = (CHARTS.parent / "docs" / "deploying.md").read_text()
-    assert all(f"as: {name}" in documented for name in targets)
 
 
 def test_a_native_sidecar_runs_next_to_the_migration_without_blocking_it(render):

@@ -38,6 +38,11 @@ def kube_score() -> Path:
     return program("KUBE_SCORE", "kube-score", "bin/kube-score")
 
 
+def promtool() -> Path:
+    """Return promtool."""
+    return program("PROMTOOL", "promtool", "bin/promtool")
+
+
 def checkov() -> Path:
     """Return checkov, which has a separate environment."""
     return program("CHECKOV", "checkov", "checkov/bin/checkov")
