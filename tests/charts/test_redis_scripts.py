@@ -146,3 +146,54 @@ def test_redis_does_not_start_without_a_password(render, tmp_path):
     result = start_and_end(script, container, tmp_path)
     assert result.returncode == 1
     assert "set its key 'password'" in result.stdout
+
+
+CLIENT = """#!/bin/sh
+case "$*" in
+  {granted}) echo granted ;;
+  *" ping") echo "${{REDISCLI_AUTH:+PONG}}${{REDISCLI_AUTH:-NOAUTH}}" ;;
+  *" set acme-blog:helm-test "*) echo OK ;;
+  *" 1 acme-blog:helm-test") echo 1 ;;
+  *" info server") echo run_id:0 ;;
+  *"call('set', 'other', 1)"*) echo "ERR No permissions to access a key" ;;
+  *) echo "NOPERM" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("name", ["default", "tls"])
+@pytest.mark.parametrize(
+    ("granted", "passes"),
+    [
+        ("nothing", True),
+        ('*" flushall"', False),
+        ('*" get other:acme-blog:helm-test"', False),
+        ('*" acl list"', False),
+        ('*" set acme-blog:helm-test "*', False),
+    ],
+)
+def test_helm_test_checks_what_the_service_s_user_can_do(render, tmp_path, name, granted, passes):
+    (container,) = one(render("redis", name), "Pod")["spec"]["containers"]
+    log = tmp_path / "log"
+    client = CLIENT.format(granted=granted).replace("case", f'echo "$*" >>{log}\ncase', 1)
+    executable(tmp_path / "redis-cli", client)
+    variables = {item["name"]: item.get("value", "secret") for item in container["env"]}
+    result = subprocess.run(
+        container["command"],
+        env=variables | {"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode == 0) == passes, result.stdout
+    assert all("-h release-redis.apps.svc -p 6379" in line for line in log.read_text().splitlines())
+    assert ("--tls" in log.read_text()) == (name == "tls")
+
+
+def test_a_changed_test_does_not_restart_redis(render):
+    assert set(one(render("redis", "default"), "ConfigMap")["data"]) == {
+        "redis.conf",
+        "users.acl",
+        "ping.sh",
+        "start.sh",
+    }
