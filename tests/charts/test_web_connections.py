@@ -27,20 +27,20 @@ def connections(template):
     ("values", "expected"),
     [
         # 1 pod, 1 that replaces it and 1 that drains, each 2 x (4 + 1); migration and cron job
-        (ONE, 32),
-        ({**ONE, "maxSurge": 2}, 52),
-        ({**ONE, "replicaCount": 5, "maxSurge": "30%"}, 92),  # 30 % of 5 are 2 pods
-        ({**ONE, "autoscaling": {"enabled": True, "maxReplicas": 9}, "replicaCount": None}, 112),
-        ({**ONE, "server": {"workers": 3}}, 47),
-        ({**ONE, "server": {"threads": 9}}, 62),
-        ({**ONE, "env": {"WEB_CONCURRENCY": 1, "WEB_THREADS": 1}}, 8),
+        (ONE, 33),
+        ({**ONE, "maxSurge": 2}, 53),
+        ({**ONE, "replicaCount": 5, "maxSurge": "30%"}, 93),  # 30 % of 5 are 2 pods
+        ({**ONE, "autoscaling": {"enabled": True, "maxReplicas": 9}, "replicaCount": None}, 113),
+        ({**ONE, "server": {"workers": 3}}, 48),
+        ({**ONE, "server": {"threads": 9}}, 63),
+        ({**ONE, "env": {"WEB_CONCURRENCY": 1, "WEB_THREADS": 1}}, 9),
         ({**ONE, "migrations": {"enabled": False}}, 31),
-        ({**ONE, "cronJobs": {"clear-expired": {"enabled": False}}}, 31),
-        ({**ONE, "jobs": {"admin": COMMAND, "off": {"enabled": False}}}, 33),
-        ({**ONE, "workers": {"mail": {**COMMAND, "replicas": 3}}}, 38),
-        ({**ONE, "workers": {"mail": {**COMMAND, "replicas": 3, "databaseConnections": 4}}}, 56),
-        ({**ONE, "workers": {"mail": {**COMMAND, "strategy": {"type": "Recreate"}}}}, 33),
-        ({**ONE, "workers": {"mail": {**COMMAND, "enabled": False}}}, 32),
+        ({**ONE, "cronJobs": {"clear-expired": {"enabled": False}}}, 32),
+        ({**ONE, "jobs": {"admin": COMMAND, "off": {"enabled": False}}}, 34),
+        ({**ONE, "workers": {"mail": {**COMMAND, "replicas": 3}}}, 39),
+        ({**ONE, "workers": {"mail": {**COMMAND, "replicas": 3, "databaseConnections": 4}}}, 57),
+        ({**ONE, "workers": {"mail": {**COMMAND, "strategy": {"type": "Recreate"}}}}, 34),
+        ({**ONE, "workers": {"mail": {**COMMAND, "enabled": False}}}, 33),
     ],
 )
 def test_every_pod_that_can_run_at_a_time_is_counted(connections, values, expected):
@@ -48,17 +48,17 @@ def test_every_pod_that_can_run_at_a_time_is_counted(connections, values, expect
 
 
 def test_as_many_connections_as_the_database_accepts_are_valid(render, template):
-    render("web", "production", **ONE, database={"maxConnections": 32})
-    assert template("web", "production", **ONE, database={"maxConnections": 31}).returncode != 0
+    render("web", "production", **ONE, database={"maxConnections": 33})
+    assert template("web", "production", **ONE, database={"maxConnections": 32}).returncode != 0
 
 
 def test_the_error_names_each_number_and_what_to_lower(template):
     result = template("web", "production", database={"maxConnections": 97})
     assert (
-        "database.maxConnections: the release can open 142 connections, more than 97:"
+        "database.maxConnections: the release can open 143 connections, more than 97:"
         " 140 by 14 pods (autoscaling.maxReplicas 12 + 2 x maxSurge 1)"
         " x server.workers 2 x (server.threads 4 + 1), 0 by workers,"
-        " 2 by the migration, cronJobs and jobs; lower the number of pods, workers or threads"
+        " 3 by the migration, cronJobs and jobs; lower the number of pods, workers or threads"
     ) in result.stderr
 
 

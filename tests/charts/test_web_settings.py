@@ -117,7 +117,10 @@ def test_the_migration_uses_no_object_of_its_own_release(render, name):
     weight = int(job["metadata"]["annotations"]["helm.sh/hook-weight"])
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert container["command"] == ["python", "manage.py", "migrate", "--noinput", "--verbosity=0"]
+    *command, retry = container["command"]
+    assert command == ["python", "manage.py", "migrate", "--noinput", "--verbosity=0"]
+    assert retry == "--retry-seconds=240"
+    assert job["spec"]["activeDeadlineSeconds"] == 300
     release = {key: item for key, item in objects.items() if key[0] in {"ConfigMap", "Secret"}}
     for source in container["envFrom"]:
         assert "configMapRef" not in source

@@ -3,7 +3,8 @@ Fail if the release can open more than database.maxConnections.
 
 In a rolling update, up to maxReplicas + maxSurge pods serve, and as many pods as maxSurge drain: a pod
 drains for about as long as its replacement starts. Workers are not replaced one after the other, so
-that all old and new ones can run at a time, unless their strategy is Recreate.
+that all old and new ones can run at a time, unless their strategy is Recreate. The migration holds its lock
+on a separate connection.
 */}}
 {{- define "web.checkConnections" -}}
 {{- $settings := include "web.config" . | fromYaml }}
@@ -21,7 +22,7 @@ that all old and new ones can run at a time, unless their strategy is Recreate.
 {{- $workers = mul $revisions (dig "replicas" 1 .) (dig "databaseConnections" 1 .) | add $workers }}
 {{- end }}
 {{- end }}
-{{- $commands := .Values.migrations.enabled | ternary 1 0 }}
+{{- $commands := .Values.migrations.enabled | ternary 2 0 }}
 {{- range concat (values .Values.cronJobs) (values .Values.jobs) }}
 {{- $commands = dig "enabled" true . | ternary 1 0 | add $commands }}
 {{- end }}
