@@ -27,7 +27,12 @@ on a separate connection.
 {{- $commands = dig "enabled" true . | ternary 1 0 | add $commands }}
 {{- end }}
 {{- $sum := add $server $workers $commands }}
-{{- if gt $sum (int64 .Values.database.maxConnections) }}
-{{- fail (printf "database.maxConnections: the release can open %d connections, more than %d: %d by %d pods (%s %d + 2 x maxSurge %v) x server.workers %s x (server.threads %s + 1), %d by workers, %d by the migration, cronJobs and jobs; lower the number of pods, workers or threads" $sum (int64 .Values.database.maxConnections) $server $pods (.Values.autoscaling.enabled | ternary "autoscaling.maxReplicas" "replicaCount") $replicas $surge $settings.WEB_CONCURRENCY $settings.WEB_THREADS $workers $commands) }}
+{{- $maximum := int64 .Values.database.maxConnections }}
+{{- if gt $sum $maximum }}
+{{- $source := .Values.autoscaling.enabled | ternary "autoscaling.maxReplicas" "replicaCount" }}
+{{- $pods = printf "%d pods (%s %d + 2 x maxSurge %v)" $pods $source $replicas $surge }}
+{{- $each := printf "server.workers %s x (server.threads %s + 1)" $settings.WEB_CONCURRENCY $settings.WEB_THREADS }}
+{{- $parts := printf "%d by %s x %s, %d by workers, %d by the migration, cronJobs and jobs" $server $pods $each $workers $commands }}
+{{- fail (printf "database.maxConnections: the release can open %d connections, more than %d: %s; lower the number of pods, workers or threads" $sum $maximum $parts) }}
 {{- end }}
 {{- end }}

@@ -229,7 +229,9 @@ spec:
   {{- if not (kindIs "invalid" $values.hostUsers) }}
   hostUsers: {{ $values.hostUsers }}
   {{- end }}
-  {{- range $key := list "affinity" "dnsConfig" "dnsPolicy" "hostAliases" "imagePullSecrets" "initContainers" "nodeSelector" "priorityClassName" "runtimeClassName" "tolerations" }}
+  {{- range $key := list
+        "affinity" "dnsConfig" "dnsPolicy" "hostAliases" "imagePullSecrets" "initContainers"
+        "nodeSelector" "priorityClassName" "runtimeClassName" "tolerations" }}
   {{- with get $.spec $key | default (get $values $key) }}
   {{- dict $key . | toYaml | nindent 2 }}
   {{- end }}
