@@ -26,9 +26,19 @@ def runner(program: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+class StrictLoader(yaml.SafeLoader):
+    """Rejects a mapping with two equal keys, as Kubernetes does."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return a mapping as a dict."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"a key occurs twice in {keys}"
+        return super().construct_mapping(node, deep)
+
+
 def documents(manifests: str) -> list[dict[str, Any]]:
     """Parse manifests into objects, without the empty documents that Helm 4 emits."""
-    return [document for document in yaml.safe_load_all(manifests) if document]
+    return [document for document in yaml.load_all(manifests, StrictLoader) if document]
 
 
 @pytest.fixture(scope="session")
