@@ -49,7 +49,7 @@ test-fast: .venv/dev $(CHART_TOOLS) ## Run the tests that need no network and st
 peers: .venv/dev ## Run the test suites of Django, DRF, cacheops and python-json-logger on the runtime; 2 minutes
 	.venv/bin/python -m pytest -q -n0 tests/peers
 
-e2e: .venv/dev $(HELM) ## Test the charts on the current cluster, with faults; 15 minutes
+e2e: .venv/dev $(HELM) $(HELM4) ## Test the charts on the current cluster, with faults; 15 minutes
 	.venv/bin/python -m tests.e2e.images
 	$(E2E_RUN) .venv/bin/python -m pytest -q -n0 tests/e2e
 

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email import message_from_string
@@ -23,8 +24,10 @@ LOAD = "service_runtime.drills.load"  # in the service's image
 TESTER = "tester"
 
 
-def helm_program() -> list[str]:
-    """Return the Helm command."""
+def helm_program(version: int | None = None) -> list[str]:
+    """Return the Helm command: that of the tests, or of version 4."""
+    if version == 4:
+        return [str(ROOT / ".tools" / "helm4" / "helm")]
     if named := os.environ.get("E2E_HELM"):
         return shlex.split(named)
     return [shutil.which("helm") or str(ROOT / ".tools" / "bin" / "helm")]
@@ -216,6 +219,7 @@ class Load:
             text=True,
         )
         self._count, self._last = 0, ""
+        self.started = time.monotonic()
         self._reader = threading.Thread(target=self._read, args=[self._process.stdout])
         self._reader.start()
         return self

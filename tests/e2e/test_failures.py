@@ -1,9 +1,13 @@
 """Failures of the service's clients and of its database under load."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +18,8 @@ from .cluster import restarts
 from .web import HOST
 
 pytestmark = pytest.mark.cluster
-# Seconds: the longest limit of a request (DATABASE_STATEMENT_TIMEOUT), and one more.
-LONGEST = 11
+# Seconds: the longest limit of a request (DATABASE_STATEMENT_TIMEOUT and a half), and one more.
+LONGEST = 11.5
 LOCK = """
 import time
 from django.db import connection, transaction
@@ -93,6 +97,69 @@ def test_locked_table_and_a_release_that_alters_it(cluster, web, record):
     listed = cluster.execute(new, "python", "manage.py", "showmigrations", "blog")
     assert f"[X] {images.ALTERING_MIGRATION}" in listed
     assert sum(restarts(web.pods()).values()) == 0
+
+
+def processes_of(pod):
+    """Return the processes of a pod, if its node is this machine."""
+    names = {pod.metadata.uid, pod.metadata.uid.replace("-", "_")}
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cgroup"):
+        with contextlib.suppress(OSError):
+            if any(name in path.read_text() for name in names):
+                found.append(int(path.parent.name))
+    return found
+
+
+@contextlib.contextmanager
+def suspended(processes):
+    """Suspend processes."""
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def unreachable(processes):
+    """Drop all packets of the processes' network namespace."""
+    network = ["nsenter", f"--target={processes[0]}", "--net", "ip", "link", "set", "eth0"]
+    routes = ["nsenter", f"--target={processes[0]}", "--net", "ip", "route"]
+    before = subprocess.check_output([*routes, "show", "default"], text=True).split()
+    subprocess.run([*network, "down"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*network, "up"], check=True)
+        subprocess.run([*routes, "replace", *before], check=False)
+
+
+@pytest.mark.parametrize("failure", [suspended, unreachable])
+def test_database_that_does_not_respond(cluster, web, record, failure):
+    web.settle()
+    processes = processes_of(cluster.core.read_namespaced_pod("postgres-0", cluster.namespace))
+    if not processes:
+        pytest.skip("The node of PostgreSQL is not this machine")
+    options = {"rate": 25, "threads": 400}
+    with (
+        web.load("/api/blogs/", **options) as cached,
+        web.load(f"/api/blogs/?{failure.__name__}={{n}}", **options) as uncached,
+    ):
+        uncached.more(100)
+        with failure(processes):
+            uncached.more(25 * 20)
+        returned = time.monotonic() - uncached.started
+        uncached.more(25 * 10)
+
+    record(f"PostgreSQL {failure.__name__} 20 s, cached", **cached.results.figures())
+    record(f"PostgreSQL {failure.__name__} 20 s, uncached", **uncached.results.figures())
+    assert cached.results.failed == []
+    assert set(uncached.results.outcomes) <= {"200", "503"}, uncached.results.outcomes
+    assert uncached.results.milliseconds(1) < 1000 * LONGEST
+    late = [item["status"] for item in uncached.results.items if item["start"] > returned + 2]
+    assert set(late) == {200}
 
 
 def test_leaking_workers_are_replaced_without_a_failed_request(cluster, web, record):

@@ -53,14 +53,14 @@ class Web:
 
     def __init__(self, cluster: Cluster, chart: Path, production: Path) -> None:
         self.cluster = cluster
-        self._chart, self._production = chart, production
+        self.chart, self._production = chart, production
         self._clients = itertools.count(1)
         self._changed = False
 
     def upgrade(self, *options: str, check: bool = True, **values: Any) -> Any:
         """Install or upgrade the release with VALUES and these values, and wait for it."""
         self._changed = bool(values)
-        command: list[str | Path] = ["upgrade", "--install", RELEASE_NAME, self._chart]
+        command: list[str | Path] = ["upgrade", "--install", RELEASE_NAME, self.chart]
         for number, layer in enumerate((VALUES, values)):
             path = self._production.with_name(f"e2e-{number}.yaml")
             path.write_text(yaml.safe_dump(layer))
