@@ -23,11 +23,19 @@ from bench.serving import Connection, installed, publish, requests_per_second
 from tests.running import Service
 from tests.support import ROOT, run
 
-QUIET_RATE, SECONDS = 50, 20
+QUIET_RATE, SECONDS = 50, 15
 CONNECTIONS = 200
 OVERLOAD_SECONDS = 60
 ROUNDS = 3
-KINDS = {"idle": "idle", "head": "dripping heads", "body": "dripping bodies"}
+ADDRESSES = [f"127.0.1.{number}" for number in range(1, 201)]
+SLOW: dict[str, dict[str, Any]] = {
+    "none": {},
+    "200 idle": {"kind": "idle"},
+    "200 dripping heads": {"kind": "head"},
+    "200 dripping heads, each from another address": {"kind": "head", "sources": ADDRESSES},
+    "200 dripping bodies": {"kind": "body"},
+    "200 dripping bodies, each from another address": {"kind": "body", "sources": ADDRESSES},
+}
 GTHREAD = {"GUNICORN_CMD_ARGS": "--worker-class gthread"}
 PRODUCTION = {
     "DEBUG": "false",
@@ -70,15 +78,14 @@ def slow_clients(serve: Any) -> list[str]:
     rows = []
     for name, environment in {"the service's": {}, "gthread": GTHREAD}.items():
         with serve(**environment) as service:
-            for kind in (None, *KINDS):
+            for what, options in SLOW.items():
                 with ExitStack() as stack:
-                    if kind:
-                        options = {"host": "127.0.0.1", "port": service.port, "kind": kind}
-                        slow = start("slow", connections=CONNECTIONS, **options)
+                    if options:
+                        target = {"host": "127.0.0.1", "port": service.port}
+                        slow = start("slow", connections=CONNECTIONS, **target, **options)
                         stack.callback(slow.communicate)
                     results = load(service, ["/api/blogs/"], rate=QUIET_RATE, seconds=SECONDS)
                 served = [result for result in results if result.get("status") == 200]
-                what = f"{CONNECTIONS} {KINDS[kind]}" if kind else "none"
                 rows.append(
                     f"| {name} | {what} | {len(served)} of {len(results)} |"
                     f" {percentile(served, 0.5):.1f} | {percentile(served, 0.99):.1f} |"

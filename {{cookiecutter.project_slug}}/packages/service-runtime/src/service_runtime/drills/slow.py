@@ -7,7 +7,9 @@ import json
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
+from itertools import cycle
 
 _HEADS = {
     "idle": "",
@@ -16,7 +18,7 @@ _HEADS = {
 }
 
 
-def hold(host: str, port: int, connections: int, kind: str) -> None:
+def hold(host: str, port: int, connections: int, kind: str, sources: Sequence[str] = ()) -> None:
     """Hold connections, and reopen those that the server closes.
 
     Args:
@@ -24,6 +26,7 @@ def hold(host: str, port: int, connections: int, kind: str) -> None:
         port: its TCP port.
         connections: how many.
         kind: idle (send nothing), head or body (send a byte of it each second).
+        sources: local addresses to connect from, in turn; none: the system selects one.
     """
     ended = threading.Event()
 
@@ -33,6 +36,7 @@ def hold(host: str, port: int, connections: int, kind: str) -> None:
 
     threading.Thread(target=wait_for_end_of_input, daemon=True).start()
     clients: list[socket.socket] = []
+    addresses = cycle(sources or [""])
     while not ended.wait(1):
         for client in list(clients):
             try:
@@ -43,7 +47,7 @@ def hold(host: str, port: int, connections: int, kind: str) -> None:
                 client.close()
         while len(clients) < connections:
             with suppress(OSError):
-                client = socket.create_connection((host, port), timeout=5)
+                client = socket.create_connection((host, port), 5, (next(addresses), 0))
                 client.sendall(_HEADS[kind].format(host=host).encode())
                 clients.append(client)
 
