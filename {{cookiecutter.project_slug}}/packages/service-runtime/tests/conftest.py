@@ -1,9 +1,33 @@
 """Fixtures for all tests."""
 
-from hypothesis import settings
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from pytest_django import Settings
+
+from service_runtime.local_redis import find_server
+from tests.clusters import LocalCluster, local_cluster
 
 pytest_plugins = ["service_runtime.testing"]
 
 # Without a folder of examples next to the sources.
-settings.register_profile("runtime", database=None)
-settings.load_profile("runtime")
+hypothesis_settings.register_profile("runtime", database=None)
+hypothesis_settings.load_profile("runtime")
+
+
+@pytest.fixture(scope="session")
+def _local_cluster() -> Iterator[LocalCluster]:
+    program = find_server()
+    if not program:
+        pytest.skip("needs a redis-server")
+    with local_cluster(program) as created:
+        yield created
+
+
+@pytest.fixture
+def shards(_local_cluster: LocalCluster, settings: Settings) -> LocalCluster:
+    """Return a healthy Redis Cluster of three masters and three replicas."""
+    settings.REDIS_SOCKET_TIMEOUT = 0.5
+    _local_cluster.heal()
+    return _local_cluster

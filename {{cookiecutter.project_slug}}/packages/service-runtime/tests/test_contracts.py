@@ -40,6 +40,8 @@ from psycopg.errors import _WaitTimeout
 from psycopg.waiting import Wait, wait
 from pythonjsonlogger.core import RESERVED_ATTRS
 from redis.backoff import NoBackoff
+from redis.crc import key_slot
+from redis.exceptions import AskError, MovedError
 from redis.retry import Retry
 from rest_framework.request import Request
 
@@ -193,6 +195,9 @@ CONTRACTS: list[tuple[str, Contract]] = [
                   "self", "do", "fail", "is_retryable", "with_failure_count")),
     (REDIS, ("redis.retry.Retry._supported_errors",
              lambda: Retry(NoBackoff(), 1, (OSError,))._supported_errors == (OSError,))),
+    (REDIS, ("redis.crc.key_slot", lambda: key_slot(b"a:{b}:c") == key_slot(b"b") == 3300)),
+    (REDIS, ("redis.exceptions.AskError.slot_id",
+             lambda: (MovedError("7 a:1").slot_id, AskError("7 ::1:2").host) == (7, "::1"))),
     (PROMETHEUS, ("prometheus_client.values.Lock", metrics_take_their_lock_from_the_module)),
     (PROMETHEUS, ("prometheus_client.values.ValueClass",
                   lambda: "values.ValueClass(" in inspect.getsource(prometheus_client.metrics))),

@@ -51,7 +51,7 @@ class Defaults:
     # Redis. Without a URL the cache and the throttles are local to the process.
     REDIS_URL: str = ""
     CACHEOPS_REDIS_URL: str = ""
-    THROTTLING_REDIS_URL: str = ""
+    THROTTLING_REDIS_URL: str = ""  # or a cluster: redis+cluster://host:6379,host:6379
     REDIS_SOCKET_TIMEOUT: float = 0.05  # seconds
     REDIS_CA_CERT: str = ""
     # Starts every key; separates services that share a Redis.

@@ -15,6 +15,7 @@ from environs import EnvValidationError, FileAwareEnv, ValidationError
 from .logging.names import FIELD_NAMES
 from .logging.redaction import REDACTED, Masked
 from .logging.values import text
+from .redis import is_cluster, seeds_of
 
 T = TypeVar("T")
 _SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|KEY|DSN|_URL$")
@@ -129,6 +130,10 @@ def validate_redis_url(url: str) -> None:
     """
     if not url:
         return
+    if is_cluster(url):
+        raise ValidationError(
+            "Must be the URL of one server. Only THROTTLING_REDIS_URL can name a Redis Cluster."
+        )
     try:
         parts = urlsplit(url)
         if parts.scheme in {"redis", "rediss"}:
@@ -144,6 +149,29 @@ def validate_redis_url(url: str) -> None:
         raise ValidationError(
             "Must look like redis://user:password@host:6379/0 (rediss:// for TLS),"
             " with special characters of the password percent-encoded."
+        )
+
+
+def validate_throttling_redis_url(url: str) -> None:
+    """Accept also `redis+cluster://` and `rediss+cluster://` URLs, with one or more hosts.
+
+    Raises:
+        environs.ValidationError: the rule; it never repeats the URL's password.
+    """
+    if not is_cluster(url):
+        validate_redis_url(url)
+        return
+    try:
+        for seed in seeds_of(url):
+            validate_redis_url(seed)
+        well_formed = urlsplit(url).path in {"", "/", "/0"}
+    except (ValidationError, ValueError):
+        well_formed = False
+    if not well_formed:
+        raise ValidationError(
+            "Must look like redis+cluster://user:password@host:6379,host:6379 (rediss+cluster://"
+            " for TLS), without a database, with special characters of the password"
+            " percent-encoded."
         )
 
 

@@ -17,6 +17,7 @@ from .environment import (
     parse_origin,
     validate_file,
     validate_redis_url,
+    validate_throttling_redis_url,
 )
 
 DEVELOPMENT_SECRET_KEY = "only-for-development-and-rejected-while-debug-is-off"  # noqa: S105
@@ -123,8 +124,11 @@ def environment_settings(
         setattr(found, name, read(name, default, validate=rule))
     for name, parse in _LISTS.items():
         setattr(found, name, env.items(name, parse))
-    for name in ("CACHEOPS_REDIS_URL", "THROTTLING_REDIS_URL"):
-        setattr(found, name, env.str(name, found.REDIS_URL, validate=validate_redis_url))
+    for name, rule in (
+        ("CACHEOPS_REDIS_URL", validate_redis_url),
+        ("THROTTLING_REDIS_URL", validate_throttling_redis_url),
+    ):
+        setattr(found, name, env.str(name, found.REDIS_URL, validate=rule))
     found.THROTTLE_VARIABLES = env.names("THROTTLE_")
     _read_names(env, found)
     found.SECURE_SSL_REDIRECT = env.bool(

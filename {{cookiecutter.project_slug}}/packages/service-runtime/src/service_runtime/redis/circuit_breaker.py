@@ -43,6 +43,7 @@ class CircuitBreaker(Retry):
         self._missed: set[tuple[Callable[..., object], Hashable]] = set()
         # Counts outages: a connection that was opened before the latest one is replaced.
         self.outages = 0
+        self._is_retired = False
         self.reset()
         os.register_at_fork(after_in_child=self.reset)
 
@@ -52,8 +53,13 @@ class CircuitBreaker(Retry):
         self._probe: threading.Thread | None = None
         self._set_open(False)
 
+    def retire(self) -> None:
+        """End the probes of a server that is no longer used. The circuit closes."""
+        self._is_retired = True
+        self._set_open(False)
+
     def _set_open(self, is_open: bool) -> None:
-        self.is_open = is_open
+        self.is_open = is_open = is_open and not self._is_retired
         REDIS_CIRCUIT_OPEN.labels(self._server).set(is_open)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "CircuitBreaker":
@@ -110,11 +116,12 @@ class CircuitBreaker(Retry):
 
     def _run_probe(self) -> None:
         pause = threading.Event()
-        while True:
+        while not self._is_retired:
             try:
                 with self._connect() as client:
-                    # A write, because replicas accept reads. NoPermissionError is a response too.
-                    with suppress(redis.exceptions.NoPermissionError):
+                    # A write, because replicas accept reads. The other replies mean that the server
+                    # is available too: a node of a cluster rejects the keys of other nodes.
+                    with suppress(redis.exceptions.NoPermissionError, redis.exceptions.AskError):
                         client.unlink(f"{settings.CACHE_KEY_PREFIX}:probe")
                     self._recover(client)
                     # Another process may notice the outage later, and then delete data that this

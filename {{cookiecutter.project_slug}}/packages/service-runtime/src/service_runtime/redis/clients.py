@@ -24,22 +24,37 @@ def breaker_for(url: str) -> CircuitBreaker:
     """
     parts = urlsplit(url)
     key = parts.netloc or parts.path
-    server = f"{parts.hostname}:{parts.port or 6379}" if parts.netloc else parts.path
     with _breakers_lock:
         if key not in _breakers:
-            connect = partial(redis.Redis.from_url, url, **_options(url), retry=None)
-            _breakers[key] = CircuitBreaker(server, connect)
+            _breakers[key] = new_breaker(url)
         return _breakers[key]
 
 
-def connection_options(url: str) -> dict[str, Any]:
+def new_breaker(url: str) -> CircuitBreaker:
+    """Return a circuit breaker that only the clients of its creator share."""
+    parts = urlsplit(url)
+    server = f"{parts.hostname}:{parts.port or 6379}" if parts.netloc else parts.path
+    return CircuitBreaker(server, partial(connect, url))
+
+
+def connect(url: str) -> redis.Redis:
+    """Return a client with timeouts, but without a circuit breaker."""
+    return redis.Redis.from_url(url, **_options(url), retry=None)
+
+
+def connection_options(url: str, breaker: CircuitBreaker | None = None) -> dict[str, Any]:
     """Return the keyword arguments with which redis-py must connect to `url`.
 
     By default, redis-py waits for seconds and retries ten times. A cache that is slower than the
     database is worse than none, so there is always a timeout (REDIS_SOCKET_TIMEOUT, seconds).
+
+    Args:
+        url: the server.
+        breaker: the circuit breaker; by default that of `breaker_for`.
     """
     connection_class = CONNECTION_CLASSES[urlsplit(url).scheme]
-    return {**_options(url), "retry": breaker_for(url), "connection_class": connection_class}
+    retry = breaker or breaker_for(url)
+    return {**_options(url), "retry": retry, "connection_class": connection_class}
 
 
 def _options(url: str) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from ..logging import log_event
 from ..metrics import THROTTLE_REQUESTS
 from ..rates import Rate, rate_of
 from ..redis import client as redis_client
+from ..redis import cluster_of, is_cluster
+from .cluster_limiter import ClusterLimiter
 from .identity import is_exempt, tier_of
 from .limiter import Limit, Limiter, LocalLimiter, Outcome, RedisLimiter
 
@@ -84,9 +86,10 @@ class ThrottlingUnavailableError(APIException):
 @cache
 def limiter() -> Limiter:
     """Return the limiter of this process: in Redis if there is one, else in memory."""
-    if settings.THROTTLING_REDIS_URL:
-        return RedisLimiter(redis_client(settings.THROTTLING_REDIS_URL))
-    return LocalLimiter()
+    url = settings.THROTTLING_REDIS_URL
+    if is_cluster(url):
+        return ClusterLimiter(cluster_of(url))
+    return RedisLimiter(redis_client(url)) if url else LocalLimiter()
 
 
 def configured_rates() -> dict[str, str | None]:
@@ -132,29 +135,35 @@ def _limits(request: HttpRequest, scopes: Iterable[Scope]) -> list[tuple[Scope, 
 
 
 def _take(limits: list[tuple[Scope, Limit]], cost: int) -> list[Policy]:
-    """Return the limiter's policies; none if it is unavailable and the scopes fail open."""
+    """Return the limiter's policies, without those that are unavailable and fail open."""
     if not limits:
         return []
     try:
         outcomes = limiter().take([limit for _, limit in limits], cost)
     except redis.RedisError as error:
-        _fail({scope.name for scope, limit in limits if not limit.shadow}, error)
-        return []
-    if _failing:
+        outcomes = [Outcome(True, 0, 0, 0, error)] * len(limits)
+    policies = [Policy(*each, outcome) for each, outcome in zip(limits, outcomes, strict=True)]
+    unavailable = [policy for policy in policies if policy.outcome.error]
+    if unavailable:
+        _fail(unavailable)
+        return [policy for policy in policies if not policy.outcome.error]
+    if _failing and limiter().is_available:
         log_event("throttle_recovered", {"scopes": sorted({scope for scope, _ in _failing})})
         _failing.clear()
-    return [Policy(*each, outcome) for each, outcome in zip(limits, outcomes, strict=True)]
+    return policies
 
 
-def _fail(scopes: set[str], error: redis.RedisError) -> None:
-    """Fail closed if one of the scopes does, else open."""
+def _fail(unavailable: list[Policy]) -> None:
+    """Fail closed if one of the policies' scopes does, else open."""
+    scopes = {policy.scope.name for policy in unavailable if not policy.limit.shadow}
+    error = str(unavailable[0].outcome.error)
     closed = scopes & set(settings.THROTTLING_FAIL_CLOSED)
     outcome = "failed_closed" if closed else "failed_open"
     for scope in scopes:
         _counter(scope, outcome).inc()
         if (scope, outcome) not in _failing:
             _failing.add((scope, outcome))
-            data = {"scope": scope, "error": str(error)}
+            data = {"scope": scope, "error": error}
             log_event(f"throttle_{outcome}", data, level="WARNING")
     if closed:
         raise ThrottlingUnavailableError

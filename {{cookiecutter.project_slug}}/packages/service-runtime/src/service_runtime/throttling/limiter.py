@@ -53,16 +53,23 @@ class Outcome(NamedTuple):
         remaining: the capacity that is left in the window.
         wait: the seconds until the same request would fit; 0 if it fits now.
         more: the seconds until `remaining` grows; 0 if the window is empty.
+        error: why the window is unavailable, while others of the request are available.
     """
 
     fits: bool
     remaining: int
     wait: float
     more: float
+    error: redis.RedisError | None = None
 
 
 class Limiter(Protocol):
     """Count requests in windows."""
+
+    @property
+    def is_available(self) -> bool:
+        """Whether every window is available, as far as is known."""
+        ...
 
     def take(self, limits: Sequence[Limit], cost: int = 1) -> list[Outcome]:
         """Count a request in all of the windows if it fits each of them, else in none.
@@ -85,6 +92,35 @@ class Limiter(Protocol):
         ...
 
 
+class RingScript:
+    """Run `ring.lua` for windows on one server."""
+
+    def __init__(self, script: str = RING_SCRIPT) -> None:
+        self._script = script
+        self._sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+    def run(self, execute: Callable[..., Any], limits: Sequence[Limit], cost: int) -> list[Outcome]:
+        """Return the outcomes of a request; a negative cost is checked, but not counted.
+
+        Args:
+            execute: sends a command to the server and returns its reply.
+            limits: the windows.
+            cost: how many requests this one counts as.
+        """
+        arguments: list[str | int] = [limit.key for limit in limits]
+        arguments.append(cost)
+        for limit in limits:
+            arguments += limit[1:]
+        try:
+            reply = execute("EVALSHA", self._sha, len(limits), *arguments)
+        except redis.exceptions.NoScriptError:  # Redis has restarted or flushed its scripts
+            reply = execute("EVAL", self._script, len(limits), *arguments)
+        return [
+            Outcome(bool(fits), remaining, wait / 1e6, more / 1e6)
+            for fits, remaining, wait, more in zip(*[iter(reply)] * 4, strict=True)
+        ]
+
+
 class RedisLimiter:
     """Count in Redis, for any number of processes, with one script call per request.
 
@@ -94,27 +130,16 @@ class RedisLimiter:
         redis.RedisError: every method raises it if Redis is unavailable or rejects the call.
     """
 
+    is_available = True
+
     def __init__(self, client: redis.Redis, script: str = RING_SCRIPT) -> None:
         self._client = client
         self._clients = ThreadClients(client)
-        self._script = script
-        self._sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+        self._ring = RingScript(script)
 
     def take(self, limits: Sequence[Limit], cost: int = 1) -> list[Outcome]:
         """See `Limiter.take`."""
-        arguments: list[str | int] = [limit.key for limit in limits]
-        arguments.append(cost)
-        for limit in limits:
-            arguments += limit[1:]
-        execute = self._clients.get().execute_command
-        try:
-            reply = execute("EVALSHA", self._sha, len(limits), *arguments)
-        except redis.exceptions.NoScriptError:  # Redis has restarted or flushed its scripts
-            reply = execute("EVAL", self._script, len(limits), *arguments)
-        return [
-            Outcome(bool(fits), remaining, wait / 1e6, more / 1e6)
-            for fits, remaining, wait, more in zip(*[iter(reply)] * 4, strict=True)
-        ]
+        return self._ring.run(self._clients.get().execute_command, limits, cost)
 
     def reset(self, keys: Sequence[str]) -> int:
         """See `Limiter.reset`."""
@@ -169,6 +194,8 @@ class LocalLimiter:
         clock: returns the time in microseconds.
         max_keys: the maximum number of windows; the least recently used are evicted first.
     """
+
+    is_available = True
 
     def __init__(
         self, clock: Callable[[], int] = lambda: time.time_ns() // 1000, max_keys: int = 50_000

@@ -1,8 +1,8 @@
 -- Counts a request in several windows at once: in all of them if it fits each, else in none.
 --
 -- KEYS    one per window
--- ARGV    the cost, then for each window its limit, its period in seconds, and 0 or the number of
---         its shadow rate, which never denies
+-- ARGV    the cost, which is checked but not counted if it is negative; then for each window its
+--         limit, its period in seconds, and 0 or the number of its shadow rate, which never denies
 -- Returns for each window 1 if the request fits, the capacity left, and the microseconds until the
 --         request would fit and until more capacity is left.
 --
@@ -45,7 +45,7 @@ for i = 1, #KEYS do
   end
 
   -- A request that costs more than the limit needs the whole window.
-  local charge = math.min(cost, limit)
+  local charge = math.min(math.abs(cost), limit)
   local wait, left = 0, used
   for j = BUCKETS, 0, -1 do
     if left + charge <= limit then break end
