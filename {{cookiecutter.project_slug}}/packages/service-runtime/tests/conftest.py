@@ -7,7 +7,9 @@ from hypothesis import settings as hypothesis_settings
 from pytest_django import Settings
 
 from service_runtime.local_redis import find_server
+from service_runtime.redis import Cluster, cluster_of
 from tests.clusters import LocalCluster, local_cluster
+from tests.waiting import wait_for
 
 pytest_plugins = ["service_runtime.testing"]
 
@@ -31,3 +33,14 @@ def shards(_local_cluster: LocalCluster, settings: Settings) -> LocalCluster:
     settings.REDIS_SOCKET_TIMEOUT = 0.5
     _local_cluster.heal()
     return _local_cluster
+
+
+@pytest.fixture
+def cluster(shards: LocalCluster) -> Iterator[Cluster]:
+    """Return this process's client for that cluster."""
+    cluster_of.cache_clear()
+    cluster = cluster_of(shards.url)
+    yield cluster
+    shards.heal()
+    # The thread ends when no circuit is open.
+    wait_for(lambda: cluster._thread is None)

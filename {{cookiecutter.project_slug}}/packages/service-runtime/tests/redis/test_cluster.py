@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -16,11 +17,6 @@ from service_runtime.redis import cluster as module
 from tests.waiting import wait_for
 
 KEYS = [f"tests:{{{number}}}" for number in range(100)]
-
-
-@pytest.fixture
-def cluster(shards):
-    return Cluster(shards.url)
 
 
 def increment(cluster, key):
@@ -73,7 +69,7 @@ def test_each_command_is_sent_to_the_node_of_its_slot(shards, cluster):
     }
     assert len(cluster._nodes) == 3
     assert cluster.is_available
-    assert cluster_of(shards.url) is cluster_of(shards.url)
+    assert cluster_of(shards.url) is cluster
 
 
 def test_one_reachable_seed_is_enough(shards):
@@ -81,6 +77,8 @@ def test_one_reachable_seed_is_enough(shards):
     cluster = Cluster(shards.url.replace("127.0.0.1:", "127.0.0.1:1,127.0.0.1:", 1))
 
     wait_for(lambda: responds(cluster, KEYS[0]))
+    shards.heal()
+    wait_for(lambda: cluster._thread is None)
 
 
 def test_cluster_that_cannot_be_reached_fails_at_once_after_the_first_attempt(caplog):
@@ -164,6 +162,34 @@ def test_unknown_host_is_that_of_the_replying_node():
     assert [cluster._slots[n].url[-16:-11] for n in (2, 3, 4)] == [":7001", ":7002", ":7001"]
     with pytest.raises(redis.ConnectionError, match="serves slot 10"):
         cluster.execute(10, "GET", "key")
+
+
+def test_view_of_a_node_without_the_majority_is_ignored(monkeypatch):
+    views = {"old": ("fail", [[0, 9, [b"old", 1, b"id"]]]), "new": ("ok", [[0, 9, [b"new", 1]]])}
+
+    class Seed:
+        def __init__(self, url):
+            self._state, self._slots = views[urlsplit(url).hostname]
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            return None
+
+        def execute_command(self, command):
+            is_state = command == "CLUSTER INFO"
+            return {"cluster_state": self._state} if is_state else self._slots
+
+    monkeypatch.setattr(module, "connect", Seed)
+    for _ in range(10):  # in any order
+        cluster = Cluster("redis+cluster://old,new")
+        cluster._load()
+        assert list(cluster._nodes) == ["redis://new:1"]
+    views["new"] = views["old"]
+    with pytest.raises(redis.exceptions.ClusterDownError, match=r"(old|new:1): fail"):
+        cluster._load()
+    assert list(cluster._nodes) == ["redis://new:1"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
