@@ -222,6 +222,7 @@ def test_promoted_replica_is_used_after_its_master_is_killed(shards, cluster):
     old = shards.master_of(key)
     replica = shards.replica_of(old)
     node = cluster._slots[slot_of(key)]
+    wait_for(lambda: cluster._thread is None)
 
     with callers(lambda: responds(cluster, key)) as results:
         old.stop()
