@@ -16,7 +16,7 @@ import redis
 from service_runtime.redis import slot_of
 from tests.waiting import wait_for
 
-NODE_TIMEOUT = 1000  # milliseconds; replicas are promoted after about twice that time
+NODE_TIMEOUT = 1000  # milliseconds; replicas are promoted after about twice this time
 SLOTS = 16384
 PASSWORD = secrets.token_urlsafe(16)
 
@@ -24,7 +24,9 @@ PASSWORD = secrets.token_urlsafe(16)
 class Server:
     """A node in a child process, which tests can suspend, kill and restart."""
 
-    def __init__(self, program: str, folder: Path, port: int, bus_port: int) -> None:
+    def __init__(
+        self, program: str, folder: Path, port: int, bus_port: int, node_timeout: int
+    ) -> None:
         folder.mkdir()
         self.port, self.address = port, ("127.0.0.1", port, bus_port)
         self.client = redis.Redis(port=port, password=PASSWORD, socket_timeout=5, protocol=2)
@@ -35,7 +37,7 @@ class Server:
             port {port}
             cluster-port {bus_port}
             cluster-enabled yes
-            cluster-node-timeout {NODE_TIMEOUT}
+            cluster-node-timeout {node_timeout}
             cluster-require-full-coverage no
             cluster-replica-validity-factor 0
             requirepass {PASSWORD}
@@ -76,10 +78,10 @@ class Server:
 class LocalCluster:
     """Six nodes. Roles change during tests, so tests look a key's master up."""
 
-    def __init__(self, program: str, folder: Path) -> None:
+    def __init__(self, program: str, folder: Path, node_timeout: int) -> None:
         ports = free_ports(12)
         self.servers = [
-            Server(program, folder / str(port), port, bus_port)
+            Server(program, folder / str(port), port, bus_port, node_timeout)
             for port, bus_port in zip(ports[:6], ports[6:], strict=True)
         ]
         self.url = f"redis+cluster://:{PASSWORD}@" + ",".join(
@@ -212,10 +214,10 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def local_cluster(program: str) -> Iterator[LocalCluster]:
+def local_cluster(program: str, node_timeout: int = NODE_TIMEOUT) -> Iterator[LocalCluster]:
     """Yield a healthy cluster, and stop it at the end."""
     with tempfile.TemporaryDirectory() as folder:
-        created = LocalCluster(program, Path(folder))
+        created = LocalCluster(program, Path(folder), node_timeout)
         try:
             created.create()
             yield created
