@@ -28,8 +28,6 @@ from tests.support import BakedProject, run
 
 ROUNDS, REQUESTS, CONNECTIONS = 5, 1200, 8
 TICK = os.sysconf("SC_CLK_TCK")
-# Commands that only scripts send, inside Redis.
-INNER = {"time", "sadd", "expire", "exists"}
 _numbers = count()
 
 
@@ -51,6 +49,7 @@ class Counters(NamedTuple):
     redis: float
     bytes_in: int
     bytes_out: int
+    round_trips: int
     commands: dict[str, int]
 
 
@@ -62,6 +61,7 @@ class Cost(NamedTuple):
     redis: float
     bytes_in: float
     bytes_out: float
+    round_trips: float
     queries: float
     commands: dict[str, float]
 
@@ -88,6 +88,7 @@ class Meter:
             seconds * 1e6,
             info["total_net_input_bytes"],
             info["total_net_output_bytes"],
+            info["total_reads_processed"],  # a client sends the next command after the reply
             commands,
         )
 
@@ -139,14 +140,14 @@ def difference(
         idle: the cost of an idle microsecond, which is subtracted.
     """
     share = (after.elapsed - before.elapsed) / requests
-    each = [(new - old) / requests for old, new in zip(before[1:6], after[1:6], strict=True)]
+    each = [(new - old) / requests for old, new in zip(before[1:7], after[1:7], strict=True)]
     if idle:
-        each = [cost - share * spent for cost, spent in zip(each, idle[:5], strict=True)]
+        each = [cost - share * spent for cost, spent in zip(each, idle[:6], strict=True)]
     commands = Counter(after.commands)
     commands.subtract(before.commands)
     rates = {name: calls / requests for name, calls in commands.items() if calls > requests / 50}
-    service, database, spent, received, sent = each
-    return Cost(service, database, spent, received, sent, queries / requests, rates)
+    service, database, spent, received, sent, trips = each
+    return Cost(service, database, spent, received, sent, trips, queries / requests, rates)
 
 
 def subjects(token: dict[str, str], etag: str) -> list[Subject]:
@@ -301,15 +302,15 @@ def table(costs: dict[str, list[Cost]], rates: dict[str, float], size: float) ->
         " connections; PostgreSQL has 100 blogs, and a list has 20 of them:",
         "",
         "| request | service, µs CPU | PostgreSQL, µs CPU | queries | Redis, µs CPU |"
-        " Redis, bytes in | out | commands of Redis (those of scripts in brackets) |",
-        "|---|---|---|---|---|---|---|---|",
+        " round trips to Redis | bytes to it | bytes from it | its commands, with those of scripts |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, found in costs.items():
-        columns = zip(*(cost[:6] for cost in found), strict=True)
-        service, database, spent, received, sent, queries = map(statistics.median, columns)
+        columns = zip(*(cost[:7] for cost in found), strict=True)
+        service, database, spent, received, sent, trips, queries = map(statistics.median, columns)
         lines.append(
-            f"| {name} | {service:.0f} | {database:.0f} | {queries:.1f} | {spent:.1f} |"
-            f" {received:.0f} | {sent:.0f} | {described(found[-1].commands)} |"
+            f"| {name} | {service:.0f} | {database:.0f} | {queries:.1f} | {spent:.0f} |"
+            f" {trips:.1f} | {received:.0f} | {sent:.0f} | {described(found[-1].commands)} |"
         )
     lines += [
         "",
@@ -325,13 +326,8 @@ def table(costs: dict[str, list[Cost]], rates: dict[str, float], size: float) ->
 
 
 def described(commands: dict[str, float]) -> str:
-    """Return the calls per request, with those inside scripts in brackets."""
-    has_script = any(name.startswith("eval") for name in commands)
-    words = [
-        f"({name} {calls:.1f})" if has_script and name in INNER else f"{name} {calls:.1f}"
-        for name, calls in sorted(commands.items())
-    ]
-    return ", ".join(words)
+    """Return the calls per request."""
+    return ", ".join(f"{name} {calls:.1f}" for name, calls in sorted(commands.items()))
 
 
 if __name__ == "__main__":
