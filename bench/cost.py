@@ -27,6 +27,7 @@ from tests.service.servers import running_postgres
 from tests.support import BakedProject, run
 
 ROUNDS, REQUESTS, CONNECTIONS = 5, 1200, 8
+WORKERS, THREADS = 2, 4
 TICK = os.sysconf("SC_CLK_TCK")
 _numbers = count()
 
@@ -243,8 +244,8 @@ def main() -> None:
         python = project.path / ".venv/bin/python"
         environment |= {
             "DATABASE_URL": postgres.url,
-            "WEB_CONCURRENCY": "2",
-            "WEB_THREADS": "4",
+            "WEB_CONCURRENCY": str(WORKERS),
+            "WEB_THREADS": str(THREADS),
         }
         run([python, "manage.py", "migrate", "-v0"], project.path, **environment)
         fill = FILL.format(package=project.slug)
@@ -262,9 +263,15 @@ def main() -> None:
             for number in range(CONNECTIONS):
                 Connection(service.port).get("/denied/", X_Forwarded_For=f"203.0.113.{number}")
             costs = rounds(service, Meter(service, postgres.process.pid, client), kinds)
+            connections = len(client.client_list()) - 1
             rates = {name: capacity(server.url, call) for name, call in calls(project, client)}
             size = memory_of_a_connection(server.url, client)
-    publish("cost.md", table(costs, rates, size))
+    text = table(costs, rates)
+    text += (
+        f"\nThe service's {WORKERS} workers with {THREADS} threads each have {connections}"
+        f" connections to Redis. An idle connection takes {size:.0f} bytes of Redis' memory.\n"
+    )
+    publish("cost.md", text)
 
 
 def rounds(service: Service, meter: Meter, kinds: list[Subject]) -> dict[str, list[Cost]]:
@@ -295,14 +302,15 @@ def memory_of_a_connection(url: str, client: redis.Redis, number: int = 1000) ->
     return float(after["used_memory"] - before["used_memory"]) / number
 
 
-def table(costs: dict[str, list[Cost]], rates: dict[str, float], size: float) -> str:
+def table(costs: dict[str, list[Cost]], rates: dict[str, float]) -> str:
     """Return the results as Markdown."""
     lines = [
         f"Medians of {ROUNDS} interleaved rounds of {REQUESTS} requests over {CONNECTIONS}"
         " connections; PostgreSQL has 100 blogs, and a list has 20 of them:",
         "",
         "| request | service, µs CPU | PostgreSQL, µs CPU | queries | Redis, µs CPU |"
-        " round trips to Redis | bytes to it | bytes from it | its commands, with those of scripts |",
+        " round trips to Redis | bytes to it | bytes from it |"
+        " its commands, with those of scripts |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, found in costs.items():
@@ -319,8 +327,6 @@ def table(costs: dict[str, list[Cost]], rates: dict[str, float], size: float) ->
         "| call | per second | µs |",
         "|---|---|---|",
         *(f"| {name} | {rate:.0f} | {1e6 / rate:.1f} |" for name, rate in rates.items()),
-        "",
-        f"An idle connection takes {size:.0f} bytes of Redis' memory.",
     ]
     return "\n".join(lines) + "\n"
 
