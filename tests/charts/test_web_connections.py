@@ -26,21 +26,21 @@ def connections(template):
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        # 1 pod, 1 that replaces it and 1 that drains, each 2 x (4 + 1); migration and cron job
-        (ONE, 33),
-        ({**ONE, "maxSurge": 2}, 53),
-        ({**ONE, "replicaCount": 5, "maxSurge": "30%"}, 93),  # 30 % of 5 are 2 pods
-        ({**ONE, "autoscaling": {"enabled": True, "maxReplicas": 9}, "replicaCount": None}, 113),
-        ({**ONE, "server": {"workers": 3}}, 48),
-        ({**ONE, "server": {"threads": 9}}, 63),
-        ({**ONE, "env": {"WEB_CONCURRENCY": 1, "WEB_THREADS": 1}}, 9),
-        ({**ONE, "migrations": {"enabled": False}}, 31),
-        ({**ONE, "cronJobs": {"clear-expired": {"enabled": False}}}, 32),
-        ({**ONE, "jobs": {"admin": COMMAND, "off": {"enabled": False}}}, 34),
-        ({**ONE, "workers": {"mail": {**COMMAND, "replicas": 3}}}, 39),
-        ({**ONE, "workers": {"mail": {**COMMAND, "replicas": 3, "databaseConnections": 4}}}, 57),
-        ({**ONE, "workers": {"mail": {**COMMAND, "strategy": {"type": "Recreate"}}}}, 34),
-        ({**ONE, "workers": {"mail": {**COMMAND, "enabled": False}}}, 33),
+        # 1 pod, 1 that replaces it and 1 that drains, each 2 x (4 - 1); migration and cron job
+        (ONE, 21),
+        ({**ONE, "maxSurge": 2}, 33),
+        ({**ONE, "replicaCount": 5, "maxSurge": "30%"}, 57),  # 30 % of 5 are 2 pods
+        ({**ONE, "autoscaling": {"enabled": True, "maxReplicas": 9}, "replicaCount": None}, 69),
+        ({**ONE, "server": {"workers": 3}}, 30),
+        ({**ONE, "server": {"threads": 9}}, 51),
+        ({**ONE, "env": {"WEB_CONCURRENCY": 1, "WEB_THREADS": 1}}, 6),
+        ({**ONE, "migrations": {"enabled": False}}, 19),
+        ({**ONE, "cronJobs": {"clear-expired": {"enabled": False}}}, 20),
+        ({**ONE, "jobs": {"admin": COMMAND, "off": {"enabled": False}}}, 22),
+        ({**ONE, "workers": {"mail": {**COMMAND, "replicas": 3}}}, 27),
+        ({**ONE, "workers": {"mail": {**COMMAND, "replicas": 3, "databaseConnections": 4}}}, 45),
+        ({**ONE, "workers": {"mail": {**COMMAND, "strategy": {"type": "Recreate"}}}}, 22),
+        ({**ONE, "workers": {"mail": {**COMMAND, "enabled": False}}}, 21),
     ],
 )
 def test_every_pod_that_can_run_at_a_time_is_counted(connections, values, expected):
@@ -48,16 +48,16 @@ def test_every_pod_that_can_run_at_a_time_is_counted(connections, values, expect
 
 
 def test_as_many_connections_as_the_database_accepts_are_valid(render, template):
-    render("web", "production", **ONE, database={"maxConnections": 33})
-    assert template("web", "production", **ONE, database={"maxConnections": 32}).returncode != 0
+    render("web", "production", **ONE, database={"maxConnections": 21})
+    assert template("web", "production", **ONE, database={"maxConnections": 20}).returncode != 0
 
 
 def test_the_error_names_each_number_and_what_to_lower(template):
-    result = template("web", "production", database={"maxConnections": 97})
+    result = template("web", "production", database={"maxConnections": 60})
     assert (
-        "database.maxConnections: the release can open 143 connections, more than 97:"
-        " 140 by 14 pods (autoscaling.maxReplicas 12 + 2 x maxSurge 1)"
-        " x server.workers 2 x (server.threads 4 + 1), 0 by workers,"
+        "database.maxConnections: the release can open 87 connections, more than 60:"
+        " 84 by 14 pods (autoscaling.maxReplicas 12 + 2 x maxSurge 1)"
+        " x server.workers 2 x (server.threads 4 - 1), 0 by workers,"
         " 3 by the migration, cronJobs and jobs; lower the number of pods, workers or threads"
     ) in result.stderr
 

@@ -69,8 +69,7 @@ def test_drills(cluster, web, record):
 def is_locked(cluster):
     """Return whether a transaction holds the lock."""
     query = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted"
-    count = cluster.execute("postgres-0", "psql", "-U", "postgres", "-d", "blog", "-Atc", query)
-    return count.strip() != "0"
+    return cluster.query(query) != "0"
 
 
 def test_locked_table_and_a_release_that_alters_it(cluster, web, record):

@@ -14,7 +14,7 @@ on a separate connection.
 {{- $surge = divf (mulf $replicas (trimSuffix "%" $surge)) 100 | ceil }}
 {{- end }}
 {{- $pods := add $replicas (mul 2 $surge) }}
-{{- $server := mul $pods $settings.WEB_CONCURRENCY (add $settings.WEB_THREADS 1) }}
+{{- $server := mul $pods $settings.WEB_CONCURRENCY (sub $settings.WEB_THREADS 1 | max 1) }}
 {{- $workers := 0 }}
 {{- range .Values.workers }}
 {{- if dig "enabled" true . }}
@@ -31,7 +31,7 @@ on a separate connection.
 {{- if gt $sum $maximum }}
 {{- $source := .Values.autoscaling.enabled | ternary "autoscaling.maxReplicas" "replicaCount" }}
 {{- $pods = printf "%d pods (%s %d + 2 x maxSurge %v)" $pods $source $replicas $surge }}
-{{- $each := printf "server.workers %s x (server.threads %s + 1)" $settings.WEB_CONCURRENCY $settings.WEB_THREADS }}
+{{- $each := printf "server.workers %s x (server.threads %s - 1)" $settings.WEB_CONCURRENCY $settings.WEB_THREADS }}
 {{- $parts := printf "%d by %s x %s, %d by workers, %d by the migration, cronJobs and jobs" $server $pods $each $workers $commands }}
 {{- fail (printf "database.maxConnections: the release can open %d connections, more than %d: %s; lower the number of pods, workers or threads" $sum $maximum $parts) }}
 {{- end }}

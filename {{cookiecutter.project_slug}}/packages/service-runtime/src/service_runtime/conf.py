@@ -40,7 +40,7 @@ class Defaults:
 
     # The database. Limits of statements apply to requests; 0 is no limit. All are seconds.
     DATABASE_CONNECT_TIMEOUT: int = 3
-    DATABASE_POOL_TIMEOUT: float = 1.0
+    DATABASE_POOL_TIMEOUT: float = 0.4  # less than QUEUE_SECONDS
     DATABASE_MAX_IDLE: int = 60
     DATABASE_STATEMENT_TIMEOUT: float = 10.0
     DATABASE_LOCK_TIMEOUT: float = 3.0

@@ -129,7 +129,7 @@ def handler_for(port):
 def database(postgres, settings, monkeypatch, django_db_blocker):
     """Return a connection of Django, in a process without others."""
     monkeypatch.setattr(options, "_limits", {})
-    settings.DATABASE_POOL_TIMEOUT, settings.WEB_THREADS = 0.3, 3
+    settings.DATABASE_POOL_TIMEOUT, settings.WEB_THREADS = 0.3, 4
     handler = handler_for(postgres.port)
     with django_db_blocker.unblock():
         yield handler["default"]

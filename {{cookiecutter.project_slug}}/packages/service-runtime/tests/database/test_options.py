@@ -17,11 +17,12 @@ def runtime(**changed):
     return SimpleNamespace(**{name: getattr(Defaults, name, None) for name in names} | changed)
 
 
-def test_pool_has_a_connection_for_each_thread_and_one_for_probes():
-    found = database_settings(POSTGRESQL, runtime(WEB_THREADS=7))
+@pytest.mark.parametrize(("threads", "connections"), [(7, 6), (2, 1), (1, 1)])
+def test_pool_leaves_a_thread_without_a_connection(threads, connections):
+    found = database_settings(POSTGRESQL, runtime(WEB_THREADS=threads))
 
     assert found["ENGINE"] == "service_runtime.database.postgresql"
-    assert found["OPTIONS"]["pool"]["max_size"] == 8
+    assert found["OPTIONS"]["pool"]["max_size"] == connections
     assert not found["DISABLE_SERVER_SIDE_CURSORS"]
 
 

@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -152,6 +152,29 @@ def test_statement_fails_within_its_limit(database, limits):
     error_of(database, "SELECT pg_sleep(30)")
     assert one(database) == 1
     assert not circuit().is_open
+
+
+def test_requests_fail_at_once_while_all_connections_wait(database, postgres, limits, settings):
+    settings.DATABASE_STATEMENT_TIMEOUT = SLOW
+    options.limit_statements()
+    handler = ConnectionHandler({"default": database.settings_dict})
+
+    def wait():
+        with suppress(OperationalError):
+            one(handler["default"], "SELECT pg_sleep(3)")
+
+    threads = [threading.Thread(target=wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: circuit().waiting(0.3) == 3)
+    started = time.monotonic()
+    for _ in range(20):
+        assert "wait for the server" in str(error_of(database))
+    assert time.monotonic() - started < 0.3  # one wait for the pool would be as long
+    assert not circuit().is_open
+    for thread in threads:
+        thread.join()
+    assert one(database) == 1
 
 
 def test_circuit_is_that_of_one_database(database, postgres):

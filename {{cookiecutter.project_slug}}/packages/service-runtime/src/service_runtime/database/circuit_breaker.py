@@ -53,6 +53,13 @@ class CircuitBreaker:
         with self._lock:
             return not all(connection.closed for connection in self._connections)
 
+    def waiting(self, seconds: float) -> int:
+        """Return how many connections have waited for a response for longer."""
+        before = time.monotonic() - seconds
+        with self._lock:
+            found = [getattr(connection, "waiting_since", None) for connection in self._connections]
+        return sum(since is not None and since < before for since in found)
+
     def suspect(self, error: Exception, parameters: dict[str, Any]) -> None:
         """Open the circuit, since a connection does not respond, and do not use its peers again."""
         self.suspect_before = time.monotonic()

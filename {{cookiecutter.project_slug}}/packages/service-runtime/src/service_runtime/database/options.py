@@ -50,8 +50,8 @@ def _postgresql_options(runtime: Any) -> dict[str, Any]:
         "tcp_user_timeout": int((runtime.DATABASE_STATEMENT_TIMEOUT or 30) * 1000),
         "pool": {
             "min_size": 0,
-            # A connection for each request thread, and one for the probes.
-            "max_size": runtime.WEB_THREADS + 1,
+            # A thread is left for requests that need no database while it does not respond.
+            "max_size": max(runtime.WEB_THREADS - 1, 1),
             "timeout": runtime.DATABASE_POOL_TIMEOUT,
             # Idle connections would keep other pods from connecting when the server has no more.
             "max_idle": runtime.DATABASE_MAX_IDLE,

@@ -20,7 +20,7 @@ class Load:
 
     Args:
         host: name of the server, also sent as the Host header.
-        paths: requested in turn; `{n}` is replaced by the number of the request.
+        paths: requested in turn; `{n}` is replaced by the number of the request, plus `first`.
         headers: sent with each request; `{a}` and `{b}` are replaced by two bytes of the number.
         rate: requests per second, even if responses are late; None: as fast as possible.
         threads: maximum number of concurrent requests.
@@ -28,6 +28,7 @@ class Load:
         seconds: maximum duration.
         port: TCP port of the server.
         timeout: seconds that a client waits.
+        first: the number of the first request.
         body: whether to record the headers and bodies of responses.
     """
 
@@ -42,6 +43,7 @@ class Load:
         seconds: float = 30,
         port: int = 80,
         timeout: float = 15,
+        first: int = 0,
         body: bool = False,
     ) -> None:
         # Resolved once, so that the cluster's DNS does not affect the measurements.
@@ -49,7 +51,7 @@ class Load:
         self.address, self.port = str(address[0]), port
         self.headers = {"Host": host, "Connection": "close", **headers}
         self.paths, self.rate, self.count, self.seconds = paths, rate, count, seconds
-        self.timeout, self.body = timeout, body
+        self.timeout, self.first, self.body = timeout, first, body
         self.numbers = itertools.count()
         self.results: list[dict[str, Any]] = []
         self.stopped = threading.Event()
@@ -91,7 +93,7 @@ class Load:
     def request(self, number: int) -> dict[str, Any]:
         """Send one request."""
         connection = http.client.HTTPConnection(self.address, self.port, timeout=self.timeout)
-        path = self.paths[number % len(self.paths)].format(n=number)
+        path = self.paths[number % len(self.paths)].format(n=self.first + number)
         bytes_ = {"a": number >> 8 & 255, "b": number & 255}
         headers = {name: value.format(**bytes_) for name, value in self.headers.items()}
         try:

@@ -29,6 +29,7 @@ class Connection(psycopg.Connection[Any]):
     Attributes:
         on_unresponsive: called with the error before it is raised.
         opened_at: monotonic seconds.
+        waiting_since: when it has sent a statement that the server has not responded to.
     """
 
     on_unresponsive: Callable[[psycopg.OperationalError], object] | None = None
@@ -36,6 +37,7 @@ class Connection(psycopg.Connection[Any]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.opened_at = time.monotonic()
+        self.waiting_since: float | None = None
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """See psycopg; a connection whose server does not respond is closed.
@@ -44,6 +46,7 @@ class Connection(psycopg.Connection[Any]):
             UnresponsiveError: the server has not responded in time.
         """
         limit = response_seconds()
+        self.waiting_since = time.monotonic()
         try:
             return super().wait(gen, interval, timeout or limit)
         except _WaitTimeout:
@@ -54,6 +57,8 @@ class Connection(psycopg.Connection[Any]):
             if self.on_unresponsive:
                 self.on_unresponsive(error)
             raise error from None
+        finally:
+            self.waiting_since = None
 
 
 @cache
@@ -84,10 +89,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Return a connection that the server has not closed.
 
         Raises:
-            psycopg.OperationalError: there is none, or the circuit is open.
+            psycopg.OperationalError: there is none, the circuit is open, or all connections wait
+                for the server.
         """
         circuit = circuit_breaker(self.alias)
         circuit.check()
+        if (pool := self.pool) and circuit.waiting(pool.timeout) >= pool.max_size:
+            raise psycopg.OperationalError("All connections of this process wait for the server.")
         try:
             while not _is_usable(
                 connection := super().get_new_connection(conn_params), circuit.suspect_before
