@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import OperationalError
+from psycopg_pool import PoolTimeout
 
 from service_runtime.ops import health
 from service_runtime.redis import client
@@ -50,6 +51,21 @@ def test_database_outage_is_reported_and_does_not_affect_readiness(new_process, 
 
     assert ready
     assert body["database"] == "unreachable"
+
+
+@pytest.mark.django_db
+def test_connections_that_are_all_in_use_are_no_outage(new_process, monkeypatch, caplog):
+    health.readiness(draining=False)
+
+    def fail():
+        raise OperationalError("no connection") from PoolTimeout()
+
+    monkeypatch.setattr(connection, "cursor", fail)
+    ready, body = health.readiness(draining=False)
+
+    assert ready
+    assert body["database"] == "busy"
+    assert not caplog.records
 
 
 @pytest.mark.django_db

@@ -5,13 +5,14 @@ respond. While the database is unavailable, a circuit breaker lets requests fail
 requests that do not need it are served.
 """
 
-from .errors import DatabaseUnavailable, count_error, is_unavailable
+from .errors import DatabaseUnavailable, count_error, is_busy, is_unavailable
 from .options import database_settings, limit_locks, limit_statements
 
 __all__ = [
     "DatabaseUnavailable",
     "count_error",
     "database_settings",
+    "is_busy",
     "is_unavailable",
     "limit_locks",
     "limit_statements",

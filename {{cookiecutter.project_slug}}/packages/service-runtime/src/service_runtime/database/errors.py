@@ -4,6 +4,7 @@ import sqlite3
 import time
 
 from django import db
+from psycopg_pool import PoolTimeout
 from rest_framework.exceptions import APIException
 
 from ..logging import log_event
@@ -37,6 +38,11 @@ def is_unavailable(error: BaseException | None) -> bool:
     if isinstance(cause, sqlite3.Error):  # which also has this class for wrong names
         return getattr(cause, "sqlite_errorcode", None) in _BUSY
     return not state.startswith(_PERMANENT)
+
+
+def is_busy(error: BaseException) -> bool:
+    """Return whether this process had no free connection for a query."""
+    return isinstance(error.__cause__, PoolTimeout)
 
 
 def count_error(error: BaseException) -> None:

@@ -9,12 +9,14 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from ..conf import settings
+from ..database import is_busy
 from ..redis import client
 from ..single_flight import SingleFlight
 
 logger = logging.getLogger(__name__)
 CHECK_SECONDS = 2.0  # well under the timeout of the probes
 UNREACHABLE = "unreachable"
+BUSY = "busy"  # requests use all connections of this process
 # One byte that all workers share: a worker that starts while the database is down is ready too.
 _migrated = mmap(-1, 1)
 
@@ -46,6 +48,8 @@ def _database() -> str:
             executor = MigrationExecutor(connection)
             _migrated[0] = not executor.migration_plan(executor.loader.graph.leaf_nodes())
     except Exception as error:  # drivers raise errors of their own; the probe must get a response
+        if is_busy(error):
+            return BUSY
         logger.warning("The readiness probe cannot reach the database: %s", error)
         return UNREACHABLE
     finally:

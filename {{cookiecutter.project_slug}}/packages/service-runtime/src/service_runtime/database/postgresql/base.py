@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from django.db.backends.postgresql import base
 from psycopg.errors import _WaitTimeout
+from psycopg_pool import PoolTimeout
 
 from ..circuit_breaker import CircuitBreaker
 from ..options import response_seconds, statement_options
@@ -95,7 +96,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         circuit = circuit_breaker(self.alias)
         circuit.check()
         if (pool := self.pool) and circuit.waiting(pool.timeout) >= pool.max_size:
-            raise psycopg.OperationalError("All connections of this process wait for the server.")
+            raise PoolTimeout("All connections of this process wait for the server.")
         try:
             while not _is_usable(
                 connection := super().get_new_connection(conn_params), circuit.suspect_before
