@@ -31,7 +31,7 @@ with transaction.atomic():
 
 def drill(cluster, *options):
     """Run the generated service's drills and return the figures of each."""
-    command = [sys.executable, "-m", "service_runtime.drills", "--json", "--rate=50"]
+    command = [sys.executable, "-m", "service_runtime.drills", "--json", "--rate=50", "--seconds=5"]
     target = ["--namespace", cluster.namespace, "--deployment", HOST]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "runtime/src")}
     done = subprocess.run(

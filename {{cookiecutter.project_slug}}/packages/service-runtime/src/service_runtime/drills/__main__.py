@@ -12,7 +12,6 @@ from typing import Any
 
 from .cluster import Client, Load, Target, figures
 
-SECONDS = 10.0  # of load before and after a failure
 FAILURE_SECONDS = 15  # of a lock, or without free connections
 SLOW_CONNECTIONS = 200
 _KILL_WORKER = """
@@ -56,7 +55,7 @@ class Drills:
         target, options = self._target, self._options
         web = f"deployment/{target.deployment}"
         found: dict[str, Callable[[], None]] = {
-            "nothing": lambda: time.sleep(SECONDS),
+            "nothing": lambda: time.sleep(options.seconds),
             "200 idle connections": lambda: self._slow("idle"),
             "200 clients that drip headers": lambda: self._slow("head"),
             "200 clients that drip a body": lambda: self._slow("body"),
@@ -77,16 +76,16 @@ class Drills:
     def run(self, drill: Callable[[], None]) -> dict[str, Any]:
         """Run a drill under load and return its figures."""
         with Load(self._client) as load:
-            time.sleep(SECONDS / 2)
+            time.sleep(self._options.seconds / 2)
             failed_at = load.elapsed
             drill()
-            time.sleep(SECONDS)
+            time.sleep(self._options.seconds)
         return figures(load.results, failed_at)
 
     def _slow(self, kind: str) -> None:
         options = {"host": self._target.deployment, "port": self._target.port, "kind": kind}
         process = self._client.start("slow", connections=SLOW_CONNECTIONS, **options)
-        time.sleep(SECONDS)
+        time.sleep(self._options.seconds)
         process.communicate()
 
     def _kill_worker(self) -> None:
@@ -133,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=80, help="of the Service (default: 80)")
     add("--path", action="append", help="to request; {n} is a number (default: /)")
     add("--rate", type=float, default=50, help="requests per second (default: 50)")
+    add("--seconds", type=float, default=10, help="of load next to each failure (default: 10)")
     add("--redis", help="an object whose pods to kill, such as statefulset/redis")
     add("--database", help="the same for PostgreSQL")
     add("--connections", action="store_true", help="use up PostgreSQL's connections")
