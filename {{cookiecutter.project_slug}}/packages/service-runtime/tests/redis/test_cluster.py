@@ -187,7 +187,7 @@ def test_view_of_a_node_without_the_majority_is_ignored(monkeypatch):
         cluster._load()
         assert list(cluster._nodes) == ["redis://new:1"]
     views["new"] = views["old"]
-    with pytest.raises(redis.exceptions.ClusterDownError, match=r"(old|new:1): fail"):
+    with pytest.raises(redis.exceptions.ClusterDownError, match="has cluster_state:fail"):
         cluster._load()
     assert list(cluster._nodes) == ["redis://new:1"]
 

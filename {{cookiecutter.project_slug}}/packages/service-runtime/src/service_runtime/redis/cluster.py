@@ -185,7 +185,8 @@ class Cluster:
                     if state == "ok":
                         self._accept(url, client.execute_command("CLUSTER SLOTS"))
                         return
-                    failure = ClusterDownError(f"{urlsplit(url).netloc.rpartition('@')[2]}: fail")
+                    address = urlsplit(url).netloc.rpartition("@")[2]
+                    failure = ClusterDownError(f"{address} has cluster_state:{state}")
             except (redis.RedisError, OSError) as error:
                 failure = error
         raise failure
