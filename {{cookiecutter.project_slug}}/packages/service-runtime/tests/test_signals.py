@@ -74,3 +74,15 @@ def test_queries_are_watched_once_and_only_in_development(settings, debug, secon
         signals.watch_queries(connection=new)
 
     assert new.execute_wrappers == [signals.log_slow_query] * watched
+
+
+def test_wrapper_of_another_survives_a_connection_that_is_opened_in_it(settings):
+    settings.DEBUG, settings.SLOW_QUERY_SECONDS = True, 0.1
+    new = connection.copy()
+
+    def wrapper(execute, *arguments):
+        return execute(*arguments)
+
+    with new.execute_wrapper(wrapper):
+        signals.watch_queries(connection=new)
+    assert new.execute_wrappers == [signals.log_slow_query]

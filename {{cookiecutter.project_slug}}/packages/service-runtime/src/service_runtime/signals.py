@@ -34,7 +34,8 @@ def watch_queries(connection: Any, **kwargs: Any) -> None:
     """Log the slow queries of a new connection if DEBUG is on."""
     is_watched = log_slow_query in connection.execute_wrappers
     if settings.DEBUG and settings.SLOW_QUERY_SECONDS and not is_watched:
-        connection.execute_wrappers.append(log_slow_query)
+        # First, since the end of a `with connection.execute_wrapper()` removes the last.
+        connection.execute_wrappers.insert(0, log_slow_query)
 
 
 def log_slow_query(
