@@ -26,7 +26,7 @@ class Defaults:
     WEB_THREADS: int = 4
     GRACEFUL_TIMEOUT: int = 30  # seconds
     STUCK_SECONDS: int = 300  # 0: never
-    # Private memory of a worker above which it is replaced. 0: 70 % of the container's limit,
+    # Private memory of a worker above which it is replaced. 0: 60 % of the container's limit,
     # divided by the workers.
     WORKER_MEMORY_MAX_BYTES: int = 0
     REQUEST_HEAD_SECONDS: float = 10.0  # until a request's headers have arrived
@@ -40,7 +40,7 @@ class Defaults:
 
     # The database. Limits of statements apply to requests; 0 is no limit. All are seconds.
     DATABASE_CONNECT_TIMEOUT: int = 3
-    DATABASE_POOL_TIMEOUT: float = 0.4  # less than QUEUE_SECONDS
+    DATABASE_POOL_TIMEOUT: float = 0.2  # less than QUEUE_SECONDS
     DATABASE_MAX_IDLE: int = 60
     DATABASE_STATEMENT_TIMEOUT: float = 10.0
     DATABASE_LOCK_TIMEOUT: float = 3.0

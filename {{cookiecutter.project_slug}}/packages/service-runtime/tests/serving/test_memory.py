@@ -51,7 +51,7 @@ def test_limit_of_the_container(tmp_path, own, files, limit):
 
 def test_workers_share_the_limit(monkeypatch, settings):
     monkeypatch.setattr(memory, "container_limit", lambda: 1000)
-    assert memory.maximum_bytes(workers=2) == 350
+    assert memory.maximum_bytes(workers=2) == 300
 
     settings.WORKER_MEMORY_MAX_BYTES = 800
     assert memory.maximum_bytes(workers=2) == 800

@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 import psycopg
 
+from ..conf import settings
 from ..metrics import DATABASE_CIRCUIT_OPEN
 
 logger = logging.getLogger(__name__)
@@ -48,16 +49,22 @@ class CircuitBreaker:
         with self._lock:
             self._connections.add(connection)
 
-    def has_connections(self) -> bool:
-        """Return whether this process has a connection: the server responds to it."""
+    def is_responsive(self, seconds: float) -> bool:
+        """Return whether a connection is idle, or has not waited for a response for so long."""
+        before = time.monotonic() - seconds
         with self._lock:
-            return not all(connection.closed for connection in self._connections)
+            return any(
+                not connection.closed
+                and connection.opened_at >= self.suspect_before
+                and not (connection.waiting_since or before) < before
+                for connection in self._connections
+            )
 
     def waiting(self, seconds: float) -> int:
         """Return how many connections have waited for a response for longer."""
         before = time.monotonic() - seconds
         with self._lock:
-            found = [getattr(connection, "waiting_since", None) for connection in self._connections]
+            found = [connection.waiting_since for connection in self._connections]
         return sum(since is not None and since < before for since in found)
 
     def suspect(self, error: Exception, parameters: dict[str, Any]) -> None:
@@ -100,6 +107,8 @@ class CircuitBreaker:
                     connection.execute("SELECT 1")
             except Exception:  # any error: a circuit without a probe would stay open
                 pause.wait(PROBE_INTERVAL)
-                continue
+                # The server has no connection left, but one of this process has responded.
+                if not self.is_responsive(settings.DATABASE_POOL_TIMEOUT):
+                    continue
             self._set_open(False)
             logger.warning("The database %r is available again", self._alias)

@@ -18,8 +18,8 @@ from ..conf import settings
 from ..logging import log_event
 from ..metrics import PRIVATE_MEMORY, WORKER_DRAINS
 
-LIMIT_SHARE = 0.7  # of the container's limit, for all workers; the rest is shared memory and files
-INTERVAL = 5.0  # seconds between readings
+LIMIT_SHARE = 0.6  # of the container's limit, for all workers; the rest is shared memory and files
+INTERVAL = 2.0  # seconds between readings
 READINGS = 3  # above the maximum in succession
 START_SECONDS = 30.0  # for the new worker
 _SMAPS = Path("/proc/self/smaps_rollup")

@@ -16,6 +16,7 @@ from django.db.backends.postgresql import base
 from psycopg.errors import _WaitTimeout
 from psycopg_pool import PoolTimeout
 
+from ...conf import settings
 from ..circuit_breaker import CircuitBreaker
 from ..options import response_seconds, statement_options
 
@@ -104,12 +105,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 connection.close()
                 self.pool.putconn(connection)
         except psycopg.OperationalError as error:
-            # With a connection in use, the server responds, but it may have no more to give.
-            if not circuit.has_connections():
+            # If another connection responds, the server has no more to give.
+            if not circuit.is_responsive(settings.DATABASE_POOL_TIMEOUT):
                 circuit.trip(error, conn_params)
             raise
-        circuit.add(connection)
         if isinstance(connection, Connection):
+            circuit.add(connection)
             connection.on_unresponsive = lambda error: circuit.suspect(error, conn_params)
         return connection
 
