@@ -243,3 +243,30 @@ def test_workers_take_the_first_free_slot(monkeypatch):
 
     assert worker.slot == 2
     assert names == ["worker-2"]
+
+
+FIRST_WORKER_IS_MIGRATED = """
+def post_fork(server, worker):
+    from service_runtime.ops import health
+    if worker.age == 1:
+        health._migrated[0] = 1
+"""
+
+
+def test_worker_that_cannot_reach_the_database_is_ready_if_another_was(tmp_path, environment):
+    if not environment.get("REDIS_URL"):
+        pytest.skip("without Redis there is one worker")
+    with (tmp_path / "gunicorn.conf.py").open("a") as configuration:
+        configuration.write(FIRST_WORKER_IS_MIGRATED)
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn"], cwd=tmp_path, env=environment, stdout=log
+        )
+    try:
+        wait_for(lambda: is_up(environment), seconds=120)
+        wait_for(lambda: (tmp_path / "log").read_text().count("Booting worker") == 2)
+        for _ in range(20):  # the kernel picks a worker for each
+            assert json.loads(get(environment["OPS_PORT"], "/readyz")[1])["migrated"]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0

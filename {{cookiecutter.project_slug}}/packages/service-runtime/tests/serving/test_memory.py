@@ -13,7 +13,11 @@ from service_runtime.serving import memory
 from tests.serving.test_worker import THREADS, Server
 from tests.waiting import wait_for
 
-FAST = "from service_runtime.serving import memory; memory.INTERVAL = 0.1\n"
+FAST = """
+def post_fork(server, worker):
+    from service_runtime.serving import memory
+    memory.INTERVAL = 0.1
+"""
 MIB = 2**20
 
 

@@ -151,7 +151,10 @@ def when_ready(server: Any) -> None:
     import django
     import gunicorn
 
+    # Before the fork, since workers share memory of both modules.
     from ..logging import log_event
+    from ..ops import health  # noqa: F401
+    from . import memory  # noqa: F401
 
     if not settings.REDIS_URL:
         server.log.warning(
