@@ -13,6 +13,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
@@ -223,6 +224,8 @@ CONTRACTS: list[tuple[str, Contract]] = [
     ("gunicorn", ("gunicorn.http.message.Message._expected_100_continue",
                   lambda: Message._expected_100_continue is False)),
     ("Python", ("queue.Queue.all_tasks_done", lambda: queue.Queue().all_tasks_done.wait_for)),
+    ("Python", ("concurrent.futures.ThreadPoolExecutor._work_queue",
+                lambda: ThreadPoolExecutor(1)._work_queue.qsize() == 0)),
     ("Python", ("queue.Queue.unfinished_tasks", lambda: queue.Queue().unfinished_tasks == 0)),
 ]  # fmt: skip
 # Names that are documented, and strings that are names of the package itself.

@@ -1,7 +1,7 @@
 """Replace a worker whose memory grows, before the kernel kills the container.
 
-Memory that workers share since the fork is nobody's growth, so only private memory counts. A new
-worker starts before the old one stops accepting connections; only one is replaced at a time.
+Only private memory counts, not that which workers share since the fork. A new worker starts before
+the old one stops accepting connections; only one is replaced at a time.
 """
 
 import fcntl
