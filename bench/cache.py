@@ -8,9 +8,15 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from bench.serving import Connection, installed, one_core, publish, requests_per_second
+from bench.serving import (
+    Connection,
+    installed,
+    load_blogs,
+    one_core,
+    publish,
+    requests_per_second,
+)
 from tests.running import Service
-from tests.support import run
 
 ROUNDS, SECONDS = 9, 1.0
 SUBJECTS = {
@@ -22,23 +28,13 @@ SUBJECTS = {
     "the list, cacheops' querysets and stock throttle": "/seed/",
     "the list, uncached": "/uncached/",
 }
-FILL = """
-from {package}.blog.models import Author, Blog
-authors = [Author.objects.create(name=f"Author {{n}}") for n in range(5)]
-Blog.objects.bulk_create(
-    Blog(author=authors[n % 5], title=f"Blog {{n}}", body="Some words of it. " * 20)
-    for n in range(100)
-)
-"""
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with installed(folder) as (project, redis, environment):
-            python = project.path / ".venv/bin/python"
-            fill = FILL.format(package=project.slug)
-            run([python, "manage.py", "shell", "-v0", "-c", fill], project.path, **environment)
+            load_blogs(project, environment)
             environment |= {
                 "DJANGO_SETTINGS_MODULE": "cache_service",
                 "WEB_CONCURRENCY": "1",

@@ -20,8 +20,7 @@ from typing import Any, NamedTuple
 
 import redis
 
-from bench.cache import FILL
-from bench.serving import Connection, installed, publish
+from bench.serving import Connection, installed, load_blogs, publish
 from tests.running import Service, descendants
 from tests.service.servers import running_postgres
 from tests.support import BakedProject, run
@@ -248,8 +247,7 @@ def main() -> None:
             "WEB_THREADS": str(THREADS),
         }
         run([python, "manage.py", "migrate", "-v0"], project.path, **environment)
-        fill = FILL.format(package=project.slug)
-        run([python, "manage.py", "shell", "-v0", "-c", fill], project.path, **environment)
+        load_blogs(project, environment)
         settings = {**environment, "DJANGO_SETTINGS_MODULE": "cost_service"}
         gunicorn = [project.path / ".venv/bin/gunicorn"]
         log = Path(name) / "gunicorn.log"

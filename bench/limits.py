@@ -18,8 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench.cache import FILL
-from bench.serving import Connection, installed, publish, requests_per_second
+from bench.serving import Connection, installed, load_blogs, publish, requests_per_second
 from tests.running import Service
 from tests.support import ROOT, run
 
@@ -170,8 +169,7 @@ def main() -> None:
         folder = Path(name)
         with installed(folder) as (project, redis, environment):
             python = project.path / ".venv/bin/python"
-            fill = FILL.format(package=project.slug)
-            run([python, "manage.py", "shell", "-v0", "-c", fill], project.path, **environment)
+            load_blogs(project, environment)
             environment |= PRODUCTION
             collect: list[str | Path] = [python, "manage.py", "collectstatic", "--noinput", "-v0"]
             run(collect, project.path, **environment)

@@ -12,6 +12,14 @@ from tests.service.servers import RedisServer
 from tests.support import ROOT, BakedProject, generate, run, template
 
 RESULTS = ROOT / "bench" / "results"
+_BLOGS = """
+from {package}.blog.models import Author, Blog
+authors = [Author.objects.create(name=f"Author {{n}}") for n in range(5)]
+Blog.objects.bulk_create(
+    Blog(author=authors[n % 5], title=f"Blog {{n}}", body="Some words of it. " * 20)
+    for n in range(100)
+)
+"""
 
 
 def publish(name: str, text: str) -> None:
@@ -44,6 +52,20 @@ def installed(folder: Path) -> Iterator[tuple[BakedProject, RedisServer, dict[st
         yield project, redis, environment
     finally:
         redis.stop()
+
+
+def load_blogs(project: BakedProject, environment: dict[str, str]) -> None:
+    """Create 100 blogs of 5 authors in the service's database."""
+    script = _BLOGS.format(package=project.slug)
+    command: list[str | Path] = [
+        project.path / ".venv/bin/python",
+        "manage.py",
+        "shell",
+        "-v0",
+        "-c",
+        script,
+    ]
+    run(command, project.path, **environment)
 
 
 @contextmanager

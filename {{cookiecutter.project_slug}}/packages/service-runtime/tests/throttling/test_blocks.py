@@ -4,7 +4,8 @@ import pytest
 from django.http import HttpResponse
 from django.urls import path
 
-from service_runtime.throttling import ScopedRateThrottle, decisions, throttled
+from service_runtime.logging import events
+from service_runtime.throttling import ScopedRateThrottle, throttled
 from tests.throttling.views import counted, statuses, view
 
 Blocked = view(throttle_classes=[ScopedRateThrottle], throttle_scope=["blocked", "other"])
@@ -66,7 +67,7 @@ def test_a_shadow_block_is_only_reported(client, set_rates, caplog):
 
 def test_a_block_is_counted_and_logged_as_a_denial(set_rates, caplog):
     set_rates(blocked="block", other="9/h")
-    decisions._logged.clear()
+    events._logged.clear()
     before = counted("blocked", "denied")
 
     with caplog.at_level("INFO"):

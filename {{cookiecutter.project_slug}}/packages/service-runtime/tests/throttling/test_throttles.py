@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from service_runtime.logging import events
 from service_runtime.throttling import (
     AnonRateThrottle,
     ScopedRateThrottle,
@@ -151,8 +152,8 @@ def test_without_redis_scopes_fail_open_except_those_in_fail_closed(
 
 def test_denials_in_a_scope_are_logged_once_a_second(set_rates, monkeypatch, caplog):
     times = iter([100, 100.9, 101, 101.9])
-    monkeypatch.setattr(decisions, "time", SimpleNamespace(monotonic=lambda: next(times)))
-    monkeypatch.setattr(decisions, "_logged", {})
+    monkeypatch.setattr(events, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    monkeypatch.setattr(events, "_logged", {})
     monkeypatch.setattr(decisions, "_failing", set())
     set_rates(scoped="1/h")
     limited = view(throttle_classes=[ScopedRateThrottle], throttle_scope="scoped")

@@ -5,6 +5,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from rest_framework.parsers import FormParser, MultiPartParser
 
+from service_runtime.logging import events
 from service_runtime.throttling import decisions
 from service_runtime.throttling.usernames import client_of_username
 from tests import urls
@@ -80,7 +81,7 @@ def test_address_and_username_are_counted_in_one_call(client, user, set_rates, c
 
 def test_neither_redis_nor_the_log_contains_the_username(client, user, set_rates, calls, caplog):
     set_rates(login="9/min", login_username="1/h")
-    decisions._logged.clear()
+    events._logged.clear()
 
     with caplog.at_level("INFO"):
         responses = [at_api(client, "hunter2") for _ in range(2)]

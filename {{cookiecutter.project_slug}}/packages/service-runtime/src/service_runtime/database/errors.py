@@ -1,13 +1,12 @@
 """The errors that a request may cause when the database cannot serve it now."""
 
 import sqlite3
-import time
 
 from django import db
 from psycopg_pool import PoolTimeout
 from rest_framework.exceptions import APIException
 
-from ..logging import log_event
+from ..logging import log_event_rarely
 from ..metrics import DATABASE_ERRORS
 
 LOG_INTERVAL = 60  # seconds
@@ -15,7 +14,6 @@ _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 # SQLSTATEs: a standby after a failover; limits of the server's own, and an object's state.
 _READ_ONLY = "25006"
 _PERMANENT = ("54", "55000")
-_logged: dict[str, float] = {}
 
 
 class DatabaseUnavailable(APIException):
@@ -49,7 +47,5 @@ def count_error(error: BaseException) -> None:
     """Count such a failure, and log the first one per kind and LOG_INTERVAL."""
     kind = type(error.__cause__ or error).__name__
     DATABASE_ERRORS.labels(kind).inc()
-    now = time.monotonic()
-    if now - _logged.get(kind, -LOG_INTERVAL) >= LOG_INTERVAL:
-        _logged[kind] = now
-        log_event("database_error", {"error": kind, "message": str(error)}, level="WARNING")
+    data = {"error": kind, "message": str(error)}
+    log_event_rarely("database_error", kind, data, seconds=LOG_INTERVAL, level="WARNING")

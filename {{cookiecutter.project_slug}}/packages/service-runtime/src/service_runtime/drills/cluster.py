@@ -38,7 +38,7 @@ class Target:
     paths: list[str]
     rate: float
 
-    def kubectl(self, *arguments: str, check: bool = True) -> str:
+    def kubectl(self, *arguments: str) -> str:
         """Run kubectl in the namespace and return its output.
 
         Raises:
@@ -46,7 +46,7 @@ class Target:
         """
         command = ["kubectl", "--namespace", self.namespace, *arguments]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if check and done.returncode:
+        if done.returncode:
             raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}")
         return done.stdout
 

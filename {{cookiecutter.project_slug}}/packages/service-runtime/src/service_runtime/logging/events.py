@@ -1,7 +1,10 @@
 """Events: log lines for programs, each with a name and data."""
 
 import logging
+import time
 from typing import Any
+
+_logged: dict[tuple[str, str], float] = {}
 
 
 def log_event(
@@ -19,3 +22,21 @@ def log_event(
     logging.getLogger(logging_module).log(
         number, "%s", event_name, extra={"ev": event_name, "data": log_data}, stacklevel=2
     )
+
+
+def log_event_rarely(
+    event_name: str, kind: str, log_data: Any, *, seconds: float, level: str = "INFO"
+) -> None:
+    """Log the first event of its name and kind in an interval.
+
+    Args:
+        event_name: the event's name.
+        kind: events of another kind have an interval of their own.
+        log_data: see `log_event`.
+        seconds: the interval.
+        level: see `log_event`.
+    """
+    now = time.monotonic()
+    if now - _logged.get((event_name, kind), -seconds) >= seconds:
+        _logged[event_name, kind] = now
+        log_event(event_name, log_data, level=level)

@@ -1,15 +1,13 @@
 """Responses to requests that do not reach Django."""
 
 import json
-import time
 from email.utils import formatdate
 from http import HTTPStatus
 
-from ..logging import log_event
+from ..logging import log_event_rarely
 from ..metrics import REJECTED_REQUESTS
 
 LOG_INTERVAL = 60  # seconds
-_logged: dict[str, float] = {}
 _DETAILS = {
     HTTPStatus.REQUEST_TIMEOUT: "The request did not arrive in time.",
     HTTPStatus.LENGTH_REQUIRED: "Send a Content-Length instead of a Transfer-Encoding.",
@@ -46,7 +44,5 @@ def response(status: HTTPStatus, *, method: str = "", close: bool = True) -> byt
 def count_rejection(reason: str) -> None:
     """Count a rejection, and log the first one per reason and LOG_INTERVAL."""
     REJECTED_REQUESTS.labels(reason).inc()
-    now = time.monotonic()
-    if now - _logged.get(reason, -LOG_INTERVAL) >= LOG_INTERVAL:
-        _logged[reason] = now
-        log_event("request_rejected", {"reason": reason}, level="WARNING")
+    data = {"reason": reason}
+    log_event_rarely("request_rejected", reason, data, seconds=LOG_INTERVAL, level="WARNING")

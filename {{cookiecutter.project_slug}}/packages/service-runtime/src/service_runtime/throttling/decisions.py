@@ -1,6 +1,5 @@
 """Decide whether a request fits all of its scopes, with one call to the limiter."""
 
-import time
 from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple, cast
@@ -13,7 +12,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.settings import api_settings
 
 from ..conf import settings
-from ..logging import log_event
+from ..logging import log_event, log_event_rarely
 from ..metrics import THROTTLE_REQUESTS
 from ..rates import Rate, rate_of
 from ..redis import client as redis_client
@@ -190,13 +189,10 @@ def _counter(scope: str, outcome: str) -> Counter:
 
 # The scopes and outcomes that were logged in the current outage: each is logged once.
 _failing: set[tuple[str, str]] = set()
-_logged: dict[tuple[str, str], float] = {}
 
 
 def _log(outcome: str, scope: Scope) -> None:
     """Log the first denial per scope and LOG_INTERVAL; the metric counts all of them."""
-    now = time.monotonic()
-    if now - _logged.get((outcome, scope.name), -LOG_INTERVAL) >= LOG_INTERVAL:
-        _logged[outcome, scope.name] = now
-        name = "throttled" if outcome == "denied" else "would_throttle"
-        log_event(name, {"scope": scope.name, "client": scope.client})
+    name = "throttled" if outcome == "denied" else "would_throttle"
+    data = {"scope": scope.name, "client": scope.client}
+    log_event_rarely(name, scope.name, data, seconds=LOG_INTERVAL)
