@@ -92,7 +92,7 @@ bench-outage: .venv/dev ## Measure outages of Redis under load; 3 minutes
 bench-scale: .venv/dev ## Measure invalidation with a million cached results; 2 minutes
 	.venv/bin/python -m bench.scale
 
-bench-limits: .venv/dev ## Measure slow clients, overload and the worker; 7 minutes
+bench-limits: .venv/dev ## Measure slow clients, overload, the worker and 500,000 requests; 20 minutes
 	.venv/bin/python -m bench.limits
 
 bench-logging: .venv/dev ## Measure logging per record and per request; 2 minutes

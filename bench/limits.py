@@ -8,6 +8,7 @@ which that of the service extends.
 import json
 import math
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from bench.serving import Connection, installed, load_blogs, publish, requests_per_second
@@ -26,6 +28,7 @@ QUIET_RATE, SECONDS = 50, 15
 CONNECTIONS = 200
 OVERLOAD_SECONDS = 60
 ROUNDS = 3
+SOAK_REQUESTS = 500_000
 ADDRESSES = [f"127.0.1.{number}" for number in range(1, 201)]
 SLOW: dict[str, dict[str, Any]] = {
     "none": {},
@@ -142,6 +145,46 @@ def throughput(serve: Any) -> list[str]:
     return rows
 
 
+def processes(service: Service) -> list[tuple[float, ...]]:
+    """Return the private memory in MiB, the descriptors and the threads of all processes."""
+    main = service.process.pid
+    children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+    found = []
+    for process in [Path(f"/proc/{pid}") for pid in (main, *children)]:
+        memory = re.findall(r"Private_\w+: +(\d+)", (process / "smaps_rollup").read_text())
+        descriptors, threads = (len(list((process / name).iterdir())) for name in ("fd", "task"))
+        found.append((sum(map(int, memory)) / 1024, descriptors, threads))
+    return list(zip(*found, strict=True))
+
+
+def soak(serve: Any) -> list[str]:
+    """Return a row after each part of many requests, a tenth of them over a new connection."""
+    rows = []
+    paths = ["/api/blogs/", "/api/blogs/?page=2", "/api/blogs/7/", "/api/authors/", "/api/none/"]
+    with serve() as service:
+
+        def client(count: int, statuses: Counter[int]) -> None:
+            connection = Connection(service.port)
+            for number in range(count):
+                if not number % 10:
+                    connection.close()
+                    connection = Connection(service.port)
+                statuses[connection.get(paths[number % len(paths)])[0]] += 1
+            connection.close()
+
+        for requests in (1_000, *[SOAK_REQUESTS // 10] * 10):
+            found: list[Counter[int]] = [Counter() for _ in range(8)]
+            threads = [Thread(target=client, args=(requests // 8, each)) for each in found]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            statuses = ", ".join(f"{n} x {status}" for status, n in sum(found, Counter()).items())
+            columns = [" + ".join(f"{n:.0f}" for n in each) for each in processes(service)]
+            rows.append(f"| {statuses} | {' | '.join(columns)} |")
+    return rows
+
+
 SECTIONS: dict[str, tuple[str, str, Callable[[Any], list[str]]]] = {
     "slow": (
         f"{QUIET_RATE} requests per second, next to slow clients.",
@@ -158,6 +201,11 @@ SECTIONS: dict[str, tuple[str, str, Callable[[Any], list[str]]]] = {
         "One client on one connection; requests/s.",
         "| | the service's worker | gthread | ratios of the rounds |",
         throughput,
+    ),
+    "soak": (
+        f"{SOAK_REQUESTS} requests, as fast as possible: the main process and two workers.",
+        "| responses since the row above | private MiB | descriptors | threads |",
+        soak,
     ),
 }
 

@@ -104,6 +104,10 @@ class Connection:
             body = self._until(lambda data: len(data) >= length, body)
         return status, head, body
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
     def _until(self, is_complete: Callable[[bytes], bool], data: bytes = b"") -> bytes:
         while not is_complete(data):
             received = self._socket.recv(1 << 16)

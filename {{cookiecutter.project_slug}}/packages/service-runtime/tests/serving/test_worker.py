@@ -228,6 +228,11 @@ def test_body_arrives_whole(server, size):
     assert server.get("/echo", "POST", body=body)[::2] == (200, body)
 
 
+def test_response_without_a_body_arrives(server):
+    status, headers, body = server.get("/big", method="HEAD")
+    assert (status, headers["Content-Length"], body) == (200, "20000000", b"")
+
+
 def test_body_in_pieces_arrives_whole(server):
     with server.client(POST + b"01234") as client:
         client.sendall(b"56789")

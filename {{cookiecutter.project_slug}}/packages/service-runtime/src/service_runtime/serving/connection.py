@@ -22,6 +22,7 @@ CHUNK_BYTES = 64 * 1024
 SPOOL_BYTES = 64 * 1024  # of a body in memory; longer ones are in a temporary file
 BODIES_MAX_BYTES = 256 * 1024 * 1024  # in all requests of a process
 _END = b"\r\n\r\n"
+_LENGTH = b"\r\nContent-Length: "
 
 
 class RejectedError(Exception):
@@ -33,28 +34,55 @@ class RejectedError(Exception):
 
 
 class Socket(socket.socket):
-    """A socket on which a response can wait for its client for REQUEST_BODY_SECONDS in all.
+    """A client's socket, which never blocks the event loop.
 
-    A timeout applies to each call only, so a client could read a little from time to time.
+    A thread waits REQUEST_BODY_SECONDS in all until the client has read a response. A timeout of
+    the socket applies to each call only, so a client could read a little from time to time.
     """
 
     waited = 0.0  # seconds in which the client did not read the response
+    head = b""  # not sent yet
+
+    def setblocking(self, flag: bool) -> None:
+        """Do nothing: gthread would block in a thread, which only sends here."""
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """Send all data.
+        """Send all data. The head of a response is sent together with its body's first part.
 
         Raises:
             ConnectionResetError: the client has not read it in time.
         """
+        if not self.head and data.startswith(b"HTTP/") and _LENGTH in data:
+            self.head = data
+            return
+        self.head, data = b"", self.head + data
+        with suppress(BlockingIOError):
+            sent = self.send(data)
+            if sent == len(data):
+                return
+            data = memoryview(data)[sent:]
+        self._wait_and_send(data)
+
+    def _wait_and_send(self, data: Any) -> None:
         started = time.monotonic()
         self.settimeout(max(settings.REQUEST_BODY_SECONDS - self.waited, 0.001))
         try:
-            super().sendall(data, flags)
+            super().sendall(data)
         except TimeoutError:
             count_rejection("response_timeout")
             raise ConnectionResetError(errno.ECONNRESET, "The client does not read") from None
         finally:
+            self.settimeout(0)
             self.waited += time.monotonic() - started
+
+    def flush(self) -> bool:
+        """Send the head of a response without a body; return whether it was sent."""
+        try:
+            if self.head:
+                self.sendall(b"")
+        except OSError:
+            return False
+        return True
 
 
 def bodies_max_bytes(workers: int) -> int:
@@ -77,6 +105,7 @@ class Connection(TConn):
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
         super().__init__(cfg, Socket(fileno=sock.detach()), client, server)
+        self.sock.settimeout(0)
         self.data_ready = True  # for gthread: a thread need not wait
         self.is_closing = False
         self.deadline = self.queued_at = 0.0
@@ -88,7 +117,7 @@ class Connection(TConn):
 
     def init(self) -> None:
         """Prepare for sending a response. A thread calls it for each request."""
-        self.sock.waited = 0.0
+        self.sock.waited, self.sock.head = 0.0, b""
 
     @property
     def is_idle(self) -> bool:
@@ -195,7 +224,6 @@ class Connection(TConn):
     def send(self, data: bytes) -> bool:
         """Send a short response without waiting; return whether it was sent."""
         try:
-            self.sock.setblocking(False)
             return bool(self.sock.send(data) == len(data))
         except OSError:
             return False

@@ -100,7 +100,8 @@ class Worker(ThreadWorker):
         busy_since[thread] = now = time.monotonic()
         QUEUE_DURATION.observe(now - conn.queued_at)
         try:
-            return super().handle(conn)
+            is_reusable = super().handle(conn)
+            return conn.sock.flush() and is_reusable
         finally:
             busy_since.pop(thread, None)
 
@@ -156,7 +157,6 @@ class Worker(ThreadWorker):
     def _wait(self, conn: Connection, seconds: float) -> None:
         """Wait until the client sends something."""
         conn.deadline = time.monotonic() + seconds
-        conn.sock.setblocking(False)
         self._waiting[conn] = None
         self.poller.register(conn.sock, selectors.EVENT_READ, lambda _: self._on_readable(conn))
 
