@@ -177,6 +177,62 @@ def test_requests_fail_at_once_while_all_connections_wait(database, postgres, li
     assert one(database) == 1
 
 
+def test_circuit_stays_closed_while_all_connections_are_busy(database, postgres):
+    handler = ConnectionHandler({"default": database.settings_dict})
+    busy = [
+        threading.Thread(target=lambda: one(handler["default"], "SELECT pg_sleep(1)"))
+        for _ in range(3)
+    ]
+    for thread in busy:
+        thread.start()
+    wait_for(lambda: circuit().waiting(0) == 3)
+    assert "connection" in str(error_of(database))
+    assert not circuit().is_open
+    for thread in busy:
+        thread.join()
+
+
+def test_idle_connection_to_a_server_that_is_down_proves_nothing(database, postgres):
+    handler = ConnectionHandler({"default": database.settings_dict})
+    breaker = circuit()
+    probes: list[Any] = []
+    connect = breaker._connect
+
+    def probe(**options):
+        probes.append(options)
+        return connect(**options)
+
+    breaker._connect = probe
+    with database.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        postgres.stop()
+        try:
+            thread = threading.Thread(target=lambda: error_of(handler["default"]))
+            thread.start()
+            thread.join()
+            wait_for(lambda: len(probes) == 3)
+            assert breaker.is_open
+        finally:
+            postgres.start()
+    wait_for(lambda: not circuit().is_open)
+
+
+def test_server_that_has_not_responded_for_long_may_hang(database, postgres, monkeypatch):
+    handler = ConnectionHandler({"default": database.settings_dict})
+    monkeypatch.setattr(base, "RECENT_SECONDS", 0)
+    with database.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        postgres.suspend()
+        try:
+            thread = threading.Thread(target=lambda: error_of(handler["default"]))
+            thread.start()
+            thread.join()
+            assert circuit().is_open
+        finally:
+            postgres.resume()
+    wait_for(lambda: not circuit().is_open)
+
+
 def test_circuit_is_that_of_one_database(database, postgres):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         closed_port = str(probe.getsockname()[1])

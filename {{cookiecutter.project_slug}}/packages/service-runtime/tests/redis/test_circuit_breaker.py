@@ -241,8 +241,10 @@ def test_open_circuit_is_a_metric(breaker, server):
         return REGISTRY.get_sample_value("redis_circuit_open", {"server": name})
 
     assert value() == 0
+    server.is_responsive.clear()
     breaker.trip(redis.ConnectionError("down"))
     assert value() == 1
+    server.is_responsive.set()
     wait_for(lambda: not breaker.is_open)
     wait_for(lambda: value() == 0)
 

@@ -39,6 +39,13 @@ def test_head_without_a_body_is_sent_at_the_end(sockets):
         client.recv(1000)
 
 
+def test_head_is_sent_at_once_if_no_body_follows(sockets):
+    ours, client = sockets
+    ours.has_body = False
+    ours.sendall(HEAD)
+    assert client.recv(1000) == HEAD
+
+
 def test_head_of_a_stream_is_sent_before_its_first_part(sockets):
     ours, client = sockets
     ours.sendall(STREAM)

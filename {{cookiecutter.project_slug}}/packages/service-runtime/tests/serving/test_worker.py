@@ -7,20 +7,28 @@ they held threads.
 import json
 import os
 import re
+import resource
 import select
+import selectors
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.request import urlopen
 
 import pytest
+from gunicorn.config import Config
 
+from service_runtime.serving import connection
+from service_runtime.serving.worker import Worker
 from tests.serving.test_gunicorn import free_port
 from tests.waiting import wait_for
 
@@ -49,6 +57,9 @@ def application(environ, start_response):
         raise ValueError("on purpose")
     if path == "/stream":
         start_response("200 OK", [])
+        return stream()
+    if path == "/length":
+        start_response("200 OK", [("Content-Length", "4")])
         return stream()
     if path == "/wait":
         wait()
@@ -233,6 +244,13 @@ def test_response_without_a_body_arrives(server):
     assert (status, headers["Content-Length"], body) == (200, "20000000", b"")
 
 
+def test_head_does_not_wait_for_the_body_that_it_omits(server):
+    server.gate.touch()
+    with server.client(b"HEAD /length HTTP/1.1\r\nHost: x\r\n\r\n") as client:
+        assert b"Content-Length: 4" in receive(client, b"\r\n\r\n")
+        server.gate.unlink()
+
+
 def test_body_in_pieces_arrives_whole(server):
     with server.client(POST + b"01234") as client:
         client.sendall(b"56789")
@@ -357,6 +375,7 @@ def test_connection_can_be_used_again_after_a_503(server):
     connection.close()
 
     assert statuses == [503, 200]
+    assert response.headers["Connection"] == "keep-alive"  # which HTTP/1.0 does not imply
 
 
 def test_admin_waits_for_a_thread(server):
@@ -366,6 +385,16 @@ def test_admin_waits_for_a_thread(server):
         server.gate.unlink()
         assert client.recv(65536).startswith(b"HTTP/1.1 200")
         server.gate.touch()
+
+
+def test_admin_waits_only_as_often_as_there_are_threads(server):
+    before = server.rejected("queue")
+    with ExitStack() as stack, server.busy():
+        for _ in range(3 * THREADS):
+            stack.enter_context(server.client(GET.replace(b"/ ", b"/admin/ ")))
+        wait_for(lambda: server.rejected("queue") == before + 2 * THREADS)
+    wait_for(lambda: server.metric("active_requests") == 0)
+    assert server.rejected("queue") == before + 2 * THREADS
 
 
 @pytest.mark.parametrize("path", ["/wait", "/stream"])
@@ -456,8 +485,9 @@ def test_bodies_have_a_limit_in_all(tmp_path):
         clients = [stack.enter_context(server.client(post(size, missing=1))) for _ in range(2)]
         (rejected,), _, _ = select.select(clients, [], [], 10)
         (admitted,) = set(clients) - {rejected}
-        admitted.sendall(b"x")
         assert receive(rejected, b"}").startswith(b"HTTP/1.1 503")
+        assert server.get("/echo", "POST", body=b"x" * 60_000)[0] == 200
+        admitted.sendall(b"x")
         assert receive(admitted, b"x" * size).startswith(b"HTTP/1.1 200")
         # Its bytes are free again.
         wait_for(lambda: server.get("/echo", "POST", body=b"x" * size)[0] == 200)
@@ -482,12 +512,74 @@ def test_client_that_reads_slowly_holds_a_thread_for_a_limited_time(tmp_path):
         assert "Socket error" not in server.log.read_text()
 
 
+def test_limit_of_bodies_is_that_of_the_empty_disk(monkeypatch, request):
+    request.addfinalizer(connection.bodies_max_bytes.cache_clear)
+    connection.bodies_max_bytes.cache_clear()
+    free = connection.bodies_max_bytes(2)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    assert connection.bodies_max_bytes(2) == free > 0
+
+
+def test_worker_may_have_a_descriptor_for_each_connection(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    running = Server(tmp_path, "worker_connections = 300\n", REQUEST_HEAD_SECONDS="60")
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+        server = stack.enter_context(running)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(200):
+            stack.enter_context(server.client(b"GET / HT"))
+        assert server.get("/")[0] == 200
+        assert server.rejected("evicted") == 0
+
+
+def test_stopping_process_rejects_new_connections(tmp_path):
+    with Server(tmp_path) as server, server.busy():
+        server.process.send_signal(signal.SIGTERM)
+
+        def is_refused():
+            try:
+                server.client().__enter__().close()
+            except ConnectionRefusedError:
+                return True
+            return False
+
+        wait_for(is_refused)
+        assert server.metric("active_requests") == THREADS
+
+
+def test_stopping_worker_handles_connections_that_the_kernel_has_accepted():
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
+        listener.setblocking(False)
+        address = listener.getsockname()
+        worker = Worker(1, os.getpid(), [listener], None, 30, Config(), None)
+        stack.callback(worker.tmp.close)
+        worker.poller = selectors.DefaultSelector()
+        stack.callback(worker.poller.close)
+        clients = [stack.enter_context(socket.create_connection(address)) for _ in range(3)]
+        worker._cap_keepalive(time.monotonic())
+        for conn in worker._waiting:
+            stack.callback(conn.close)
+        for client in clients:
+            client.sendall(GET)
+        wait_for(lambda: len(worker.poller.select(0)) == 3)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+
+
 def test_queue_of_the_threads_has_a_limit(tmp_path):
     with Server(tmp_path, "worker_connections = 10\n", QUEUE_SECONDS="0.1") as server:
         with server.busy(), server.client() as client:
             for _ in range(30):
                 client.sendall(GET)
                 assert receive(client, b"}").startswith(b"HTTP/1.1 503")
+            # Each of these is rejected at once. They are more than Python's limit of recursion.
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n" * 1000)
+            data = b""
+            while data.count(b"HTTP/1.1 503") < 1000 and (part := client.recv(65536)):
+                data += part
+            assert data.count(b"HTTP/1.1 503") == 1000
         assert server.get("/")[0] == 200
 
 

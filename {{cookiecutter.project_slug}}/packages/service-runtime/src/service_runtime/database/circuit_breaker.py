@@ -50,15 +50,15 @@ class CircuitBreaker:
             self._connections.add(connection)
 
     def is_responsive(self, seconds: float) -> bool:
-        """Return whether a connection is idle, or has not waited for a response for so long."""
-        before = time.monotonic() - seconds
+        """Return whether the server responds to another connection within so many seconds."""
         with self._lock:
-            return any(
-                not connection.closed
-                and connection.opened_at >= self.suspect_before
-                and not (connection.waiting_since or before) < before
-                for connection in self._connections
-            )
+            found = [each for each in self._connections if each.opened_at >= self.suspect_before]
+        return any(connection.is_responsive(seconds) for connection in found)
+
+    def size(self) -> int:
+        """Return how many connections this process has used and not closed."""
+        with self._lock:
+            return sum(not connection.closed for connection in self._connections)
 
     def waiting(self, seconds: float) -> int:
         """Return how many connections have waited for a response for longer."""

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
 
@@ -18,9 +18,10 @@ from ..conf import settings
 from .rejections import count_rejection
 
 HEAD_MAX_BYTES = 32 * 1024
+HEAD_BYTES = 8 * 1024  # read at a time; the rest of a pipeline stays in the kernel
 CHUNK_BYTES = 64 * 1024
 SPOOL_BYTES = 64 * 1024  # of a body in memory; longer ones are in a temporary file
-BODIES_MAX_BYTES = 256 * 1024 * 1024  # in all requests of a process
+BODIES_MAX_BYTES = 256 * 1024 * 1024  # of longer ones, in all requests of a process
 _END = b"\r\n\r\n"
 _LENGTH = b"\r\nContent-Length: "
 
@@ -41,6 +42,7 @@ class Socket(socket.socket):
     """
 
     waited = 0.0  # seconds in which the client did not read the response
+    has_body = True  # the response has one, as far as the request's method tells
     head = b""  # not sent yet
 
     def setblocking(self, flag: bool) -> None:
@@ -52,7 +54,7 @@ class Socket(socket.socket):
         Raises:
             ConnectionResetError: the client has not read it in time.
         """
-        if not self.head and data.startswith(b"HTTP/") and _LENGTH in data:
+        if self.has_body and not self.head and data.startswith(b"HTTP/") and _LENGTH in data:
             self.head = data
             return
         self.head, data = b"", self.head + data
@@ -85,8 +87,12 @@ class Socket(socket.socket):
         return True
 
 
+@cache
 def bodies_max_bytes(workers: int) -> int:
-    """Return how many bytes of bodies a process can store: half of the disk is for all of them."""
+    """Return how many bytes of bodies a process can store: half of the disk is for all of them.
+
+    Cached, since workers that start later would find the bodies of others on the disk.
+    """
     free = shutil.disk_usage(tempfile.gettempdir()).free
     return min(BODIES_MAX_BYTES, free // 2 // workers)
 
@@ -98,26 +104,29 @@ class Connection(TConn):
         deadline: when it is closed if no complete request has arrived (monotonic seconds).
         queued_at: when its request was complete (monotonic seconds).
         is_closing: whether it only waits for the client to close it.
+        is_exempt: whether its request waits for a thread however long that takes.
     """
 
-    total_bytes = 0  # of the bodies of all connections
+    total_bytes = 0  # of the longer bodies of all connections
     max_bytes = BODIES_MAX_BYTES
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
         super().__init__(cfg, Socket(fileno=sock.detach()), client, server)
         self.sock.settimeout(0)
         self.data_ready = True  # for gthread: a thread need not wait
-        self.is_closing = False
+        self.is_closing = self.is_exempt = False
         self.deadline = self.queued_at = 0.0
         self._received = bytearray()
         self._searched = 0
         self._request: Any = None
         self._body: Any = None
         self._size = self._missing = 0
+        self._is_spooled = False
 
     def init(self) -> None:
         """Prepare for sending a response. A thread calls it for each request."""
         self.sock.waited, self.sock.head = 0.0, b""
+        self.sock.has_body = self.method != "HEAD"
 
     @property
     def is_idle(self) -> bool:
@@ -144,7 +153,7 @@ class Connection(TConn):
             OSError: the connection is closed.
             RejectedError: there is no space for the body.
         """
-        data = self.sock.recv(min(self._missing or CHUNK_BYTES, CHUNK_BYTES))
+        data = self.sock.recv(min(self._missing or HEAD_BYTES, CHUNK_BYTES))
         if not data:
             raise ConnectionResetError
         if self.is_closing:
@@ -194,6 +203,7 @@ class Connection(TConn):
             return
         if self._missing > settings.REQUEST_BODY_MAX_BYTES:
             raise RejectedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        self._is_spooled = self._missing > SPOOL_BYTES
         self._body = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 - see release
         self.deadline = time.monotonic() + settings.REQUEST_BODY_SECONDS
         part = bytes(self._received[: self._missing])
@@ -204,10 +214,11 @@ class Connection(TConn):
         self._request._expected_100_continue = False  # or gunicorn would send it too
 
     def _store(self, data: bytes) -> None:
-        if Connection.total_bytes + len(data) > Connection.max_bytes:
-            raise RejectedError(HTTPStatus.SERVICE_UNAVAILABLE)
-        Connection.total_bytes += len(data)
-        self._size += len(data)
+        if self._is_spooled:
+            if Connection.total_bytes + len(data) > Connection.max_bytes:
+                raise RejectedError(HTTPStatus.SERVICE_UNAVAILABLE)
+            Connection.total_bytes += len(data)
+            self._size += len(data)
         self._missing -= len(data)
         try:
             self._body.write(data)

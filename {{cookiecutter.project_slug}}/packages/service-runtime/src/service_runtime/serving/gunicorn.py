@@ -13,6 +13,7 @@ import itertools
 import os
 import pkgutil
 import platform
+import resource
 import shutil
 import socket
 import tempfile
@@ -23,6 +24,7 @@ from ..conf import settings
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - files in it do not wait for a disk
 UNSUPPORTED = ("certfile", "keyfile", "proxy_protocol", "http2_cleartext")  # by the worker
+OTHER_DESCRIPTORS = 200  # libraries, the database, Redis, metrics
 HOOKS = ("on_starting", "when_ready", "pre_fork", "post_worker_init", "child_exit", "on_exit")
 
 
@@ -116,6 +118,7 @@ def on_starting(server: Any) -> None:
         if getattr(server.cfg, name, None) not in {None, "off"}:
             boot.fail(f"gunicorn.conf.py: {name} is not supported. A proxy in front can do it.")
     _omit_server_header()
+    _raise_descriptor_limit(server.cfg.worker_connections)
     try:
         messages = run_checks()
     except ImproperlyConfigured as error:  # of a backend that a check creates
@@ -131,6 +134,18 @@ def on_starting(server: Any) -> None:
             probe.bind((settings.HOST, settings.OPS_PORT))
         except OSError as error:
             boot.fail(f"OPS_PORT: {settings.OPS_PORT} is not free: {error.strerror}.")
+
+
+def _raise_descriptor_limit(connections: int) -> None:
+    """Allow as many file descriptors as a worker needs, if the hard limit does.
+
+    Each connection has one, and another one while it sends a long body.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 2 * connections + OTHER_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def _omit_server_header() -> None:

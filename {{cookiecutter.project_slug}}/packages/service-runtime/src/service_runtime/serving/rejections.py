@@ -36,8 +36,7 @@ def response(status: HTTPStatus, *, method: str = "", close: bool = True) -> byt
     ]
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         lines.append("Retry-After: 1")
-    if close:
-        lines.append("Connection: close")
+    lines.append(f"Connection: {'close' if close else 'keep-alive'}")
     return "\r\n".join([*lines, "", "" if method == "HEAD" else body]).encode()
 
 

@@ -61,10 +61,14 @@ class Worker(ThreadWorker):
         self._queue: deque[tuple[Connection, Future[Any]]] = deque()
         self._next_sweep = 0.0
         self._exempt_paths = tuple(settings.QUEUE_EXEMPT_PATHS)
+        self._exempt_requests = 0  # queued or running
         Connection.max_bytes = bodies_max_bytes(self.cfg.workers)
 
-    def accept(self, listener: socket.socket) -> None:
-        """Accept a connection. If there are too many, close the one that has waited longest."""
+    def accept(self, listener: socket.socket) -> bool:
+        """Accept a connection, and return whether there was one.
+
+        If there are too many, the connection that has waited longest is closed.
+        """
         try:
             client, address = listener.accept()
         except OSError as error:
@@ -72,23 +76,30 @@ class Worker(ThreadWorker):
                 self._evict()
             elif error.errno not in {errno.EAGAIN, errno.ECONNABORTED}:
                 raise
-            return
+            return False
         self.nr_conns += 1
         if self.nr_conns >= self.worker_connections:
             self._evict()
         connection = Connection(self.cfg, client, address, listener.getsockname())
         self._wait(connection, settings.REQUEST_HEAD_SECONDS)
         self._on_readable(connection)
+        return True
 
     def enqueue_req(self, conn: Connection) -> None:
         """Let the next free thread handle a complete request."""
         conn.queued_at = time.monotonic()
         # A request that is cancelled stays in the pool's queue until a thread is free.
         if self.tpool._work_queue.qsize() >= self.worker_connections:
-            self._resume(conn, self._reject_queued(conn))
+            # Not called here: the next request may be complete already, and so on.
+            self.method_queue.defer(self._resume, conn, self._reject_queued(conn))
             return
         future = self.tpool.submit(self.handle, conn)
-        if not conn.path.startswith(self._exempt_paths):
+        # All requests are in one queue: if more were exempt, the others would be rejected.
+        is_exempt = self._exempt_requests < self.cfg.threads
+        conn.is_exempt = is_exempt and conn.path.startswith(self._exempt_paths)
+        if conn.is_exempt:
+            self._exempt_requests += 1
+        else:
             self._queue.append((conn, future))
         future.add_done_callback(
             lambda done: self.method_queue.defer(self.finish_request, conn, done)
@@ -107,6 +118,7 @@ class Worker(ThreadWorker):
 
     def finish_request(self, conn: Connection, fs: Future[Any]) -> None:
         """Wait for the next request of a connection, or close it."""
+        self._exempt_requests -= conn.is_exempt
         self._resume(conn, self._reject_queued(conn) if fs.cancelled() else _result(fs))
 
     def _resume(self, conn: Connection, is_reusable: bool) -> None:
@@ -145,7 +157,15 @@ class Worker(ThreadWorker):
                 self._reject(conn, HTTPStatus.REQUEST_TIMEOUT)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """Close idle connections by a deadline, since the process is stopping."""
+        """Accept connections no more, since the process is stopping, and close idle ones soon.
+
+        The kernel has accepted connections that the process has not; gthread would keep accepting
+        them in this way until its end, and then reset them.
+        """
+        for listener in self.sockets:
+            while self.nr_conns < self.worker_connections and self.accept(listener):
+                pass
+            listener.close()
         for conn in self._waiting:
             if conn.is_idle:
                 conn.deadline = min(conn.deadline, deadline)

@@ -20,6 +20,8 @@ from ...conf import settings
 from ..circuit_breaker import CircuitBreaker
 from ..options import response_seconds, statement_options
 
+RECENT_SECONDS = 5.0  # a server that has responded since then responds
+
 
 class UnresponsiveError(psycopg.OperationalError):
     """The server has not responded in time: it hangs, or the network to it does."""
@@ -32,13 +34,14 @@ class Connection(psycopg.Connection[Any]):
         on_unresponsive: called with the error before it is raised.
         opened_at: monotonic seconds.
         waiting_since: when it has sent a statement that the server has not responded to.
+        responded_at: when the server has last responded.
     """
 
     on_unresponsive: Callable[[psycopg.OperationalError], object] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.opened_at = time.monotonic()
+        self.opened_at = self.responded_at = time.monotonic()
         self.waiting_since: float | None = None
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
@@ -50,7 +53,9 @@ class Connection(psycopg.Connection[Any]):
         limit = response_seconds()
         self.waiting_since = time.monotonic()
         try:
-            return super().wait(gen, interval, timeout or limit)
+            result = super().wait(gen, interval, timeout or limit)
+            self.responded_at = time.monotonic()
+            return result
         except _WaitTimeout:
             if timeout:
                 raise
@@ -61,6 +66,22 @@ class Connection(psycopg.Connection[Any]):
             raise error from None
         finally:
             self.waiting_since = None
+
+    def is_closed_by_server(self) -> bool:
+        """Return whether the socket of an idle connection has something to read: its end."""
+        try:
+            poll = select.poll()
+            poll.register(self.fileno(), select.POLLIN)
+            return bool(poll.poll(0))
+        except psycopg.OperationalError:  # another thread has closed it
+            return True
+
+    def is_responsive(self, seconds: float) -> bool:
+        """Return whether the server responds to this connection within so many seconds."""
+        now, waiting_since = time.monotonic(), self.waiting_since
+        if waiting_since is not None:
+            return now - waiting_since < seconds
+        return now - self.responded_at < RECENT_SECONDS and not self.is_closed_by_server()
 
 
 @cache
@@ -99,14 +120,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if (pool := self.pool) and circuit.waiting(pool.timeout) >= pool.max_size:
             raise PoolTimeout("All connections of this process wait for the server.")
         try:
-            while not _is_usable(
+            while _is_stale(
                 connection := super().get_new_connection(conn_params), circuit.suspect_before
             ):
                 connection.close()
                 self.pool.putconn(connection)
         except psycopg.OperationalError as error:
+            is_busy = isinstance(error, PoolTimeout) and circuit.size() >= pool.max_size
             # If another connection responds, the server has no more to give.
-            if not circuit.is_responsive(settings.DATABASE_POOL_TIMEOUT):
+            if not is_busy and not circuit.is_responsive(settings.DATABASE_POOL_TIMEOUT):
                 circuit.trip(error, conn_params)
             raise
         if isinstance(connection, Connection):
@@ -115,10 +137,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return connection
 
 
-def _is_usable(connection: Any, suspect_before: float) -> bool:
-    """Return whether the server has not closed a connection: its socket has nothing to read."""
-    if getattr(connection, "opened_at", suspect_before) < suspect_before:
-        return False
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return not poll.poll(0)
+def _is_stale(connection: Any, suspect_before: float) -> bool:
+    return isinstance(connection, Connection) and (
+        connection.opened_at < suspect_before or connection.is_closed_by_server()
+    )
