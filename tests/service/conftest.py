@@ -16,6 +16,9 @@ PRODUCTION = {
     "ENV_FILE": os.devnull,
     "ALLOWED_HOSTS": "127.0.0.1",
     "SECRET_KEY": "0123456789-abcdefghijklmnopqrstuvwxyz-0123456789-abcdefghij",
+    # A machine that is busy with tests is not overloaded.
+    "QUEUE_SECONDS": "10",
+    "DATABASE_POOL_TIMEOUT": "5",
 }
 
 

@@ -21,7 +21,6 @@ def test_a_fault_costs_speed_only(serve, world, fault):
     environment = {
         **world.environment,
         "REDIS_SOCKET_TIMEOUT": str(TIMEOUT),
-        "QUEUE_SECONDS": "10",  # longer than that
         "THROTTLE_BLOG_LIMIT": "1000000/hour",
         "WEB_CONCURRENCY": str(WORKERS),
         "WEB_THREADS": str(THREADS),

@@ -72,7 +72,7 @@ def test_counters_are_exact_across_restarts(serve_faulty, tmp_path):
 
 def test_probes_respond_while_every_thread_is_busy(serve_faulty):
     with (
-        serve_faulty(WEB_CONCURRENCY="1", WEB_THREADS="2", QUEUE_SECONDS="10") as service,
+        serve_faulty(WEB_CONCURRENCY="1", WEB_THREADS="2") as service,
         ThreadPoolExecutor(6) as pool,
     ):
         requests = [pool.submit(service.get, "/faulty/sleep/?seconds=2") for _ in range(6)]

@@ -23,7 +23,6 @@ def test_an_outage_costs_at_most_one_timeout(serve, redis_server, number, closed
     environment = {
         "REDIS_URL": redis_server.url,
         "REDIS_SOCKET_TIMEOUT": str(TIMEOUT),
-        "QUEUE_SECONDS": "10",  # longer than that
         "THROTTLE_BLOG_LIMIT": "1000000/hour",
         "THROTTLING_FAIL_CLOSED": closed,
         "WEB_CONCURRENCY": str(WORKERS),
