@@ -32,11 +32,11 @@ demo: .venv/demo ## Generate a service into build/, run it and show its response
 	.venv/bin/python -m tests.demo
 
 test: lint test-runtime $(CHART_TOOLS) ## Run all tests except those that need a cluster
-	.venv/bin/python -m pytest -q
+	.venv/bin/python -m pytest -q $(RERUNS)
 
 test-runtime: build/runtime/installed ## Test the runtime package without generating a service: ARGS=tests/caching for a part
 	$(RUNTIME) coverage erase
-	$(RUNTIME) with-redis coverage run -m pytest -q -p no:cacheprovider $(ARGS)
+	$(RUNTIME) with-redis coverage run -m pytest -q -p no:cacheprovider $(RERUNS) $(ARGS)
 	$(RUNTIME) coverage combine --quiet
 	$(RUNTIME) coverage report $(if $(ARGS),--fail-under=0)
 
@@ -51,7 +51,7 @@ peers: .venv/dev ## Run the test suites of Django, DRF, cacheops and python-json
 
 e2e: .venv/dev $(HELM) $(HELM4) ## Test the charts on the current cluster, with faults; 15 minutes
 	.venv/bin/python -m tests.e2e.images
-	$(E2E_RUN) .venv/bin/python -m pytest -q -n0 tests/e2e
+	$(E2E_RUN) .venv/bin/python -m pytest -q -n0 $(RERUNS) tests/e2e
 
 lint: lint-workflows build/runtime/installed ## Check the Python and shell of the template, the runtime and everything in .github
 	.venv/bin/ruff check
@@ -113,7 +113,7 @@ clean: ## Remove everything that these targets created
 
 build/runtime/installed: runtime/pyproject.toml | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(@D)
-	$(UV) pip install --quiet --python $(@D) --editable 'runtime[lint,sentry,test,tracing]'
+	$(UV) pip install --quiet --python $(@D) --editable 'runtime[lint,sentry,test,tracing]' pytest-rerunfailures==16.7
 	@touch $@
 
 .tools/bin/pip:
