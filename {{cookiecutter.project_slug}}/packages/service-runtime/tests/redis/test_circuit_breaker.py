@@ -1,8 +1,10 @@
 import copy
+import gc
 import os
 import socketserver
 import threading
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -162,6 +164,38 @@ def test_call_that_is_missed_while_the_circuit_closes_is_repeated(breaker):
     assert calls[:2] == [True, True]
 
 
+def test_call_that_is_missed_during_the_last_repetition_is_repeated_while_the_circuit_is_open(
+    breaker,
+):
+    was_open: list[bool] = []
+
+    def late(client, argument):
+        was_open.append(breaker.is_open)
+
+    def miss_another(client, argument):
+        if argument == "before":  # missed while the circuit settles
+            breaker.repeat_on_recovery(miss_another, "during")
+        else:
+            breaker.repeat_on_recovery(late, None)
+
+    breaker.repeat_on_recovery(miss_another, "before")
+    breaker.trip(redis.ConnectionError("down"))
+    wait_for(lambda: was_open)
+
+    assert was_open == [True]
+
+
+def test_steady_stream_of_missed_calls_does_not_keep_the_circuit_open(breaker):
+    def miss_again(client, argument):
+        if breaker.is_open:
+            breaker.repeat_on_recovery(miss_again, argument)
+
+    breaker.repeat_on_recovery(miss_again, None)
+    breaker.trip(redis.ConnectionError("down"))
+
+    wait_for(lambda: not breaker.is_open)
+
+
 def test_circuit_stays_open_while_other_processes_may_still_recover(breaker):
     times: list[float] = []
 
@@ -283,6 +317,17 @@ def test_error_reply_does_not_open_the_circuit():
     with pytest.raises(redis.ResponseError):
         breaker.call_with_retry(reject, lambda error: None)
     assert not breaker.is_open
+
+
+def test_circuit_breaker_of_a_server_that_is_no_longer_used_is_freed():
+    breaker = CircuitBreaker("127.0.0.1:1", Available)
+    breaker.retire()
+    reference = weakref.ref(breaker)
+
+    del breaker
+    gc.collect()
+
+    assert reference() is None
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the child only reports

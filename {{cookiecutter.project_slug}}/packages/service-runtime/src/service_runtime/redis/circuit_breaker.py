@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import redis
 from redis.backoff import NoBackoff
@@ -19,6 +20,8 @@ T = TypeVar("T")
 PROBE_INTERVAL = 0.1  # seconds
 # Reads stay disabled for this long after an outage, so that every process notices it.
 SETTLE_SECONDS = 0.25
+# How often the calls that are missed during a repetition are repeated before the circuit closes.
+MAX_REPETITIONS = 5
 
 
 class CircuitBreaker(Retry):
@@ -45,7 +48,11 @@ class CircuitBreaker(Retry):
         self.outages = 0
         self._is_retired = False
         self.reset()
-        os.register_at_fork(after_in_child=self.reset)
+        _instances.add(self)
+
+    # Those of Retry compare settings, which are the same for all servers.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def reset(self) -> None:
         """Close the circuit in a forked child, where the parent's probe does not run."""
@@ -91,7 +98,9 @@ class CircuitBreaker(Retry):
     def repeat_on_recovery(self, function: Callable[..., object], argument: Hashable) -> None:
         """Call `function(client, argument)` once before the circuit closes next.
 
-        This process reads nothing from the server before that call. Duplicates are ignored.
+        This process reads nothing from the server before that call. Duplicates are ignored. Under a
+        steady stream of missed calls, the latest ones can be repeated just after the circuit has
+        closed.
         """
         with self._lock:
             self._missed.add((function, argument))
@@ -127,15 +136,24 @@ class CircuitBreaker(Retry):
                     # Another process may notice the outage later, and then delete data that this
                     # one must not read.
                     pause.wait(SETTLE_SECONDS)
-                    self._recover(client)
-                    self._set_open(False)
-                    self._recover(client)  # calls that were missed while the circuit closed
+                    self._close(client)
             except Exception:  # any: if this thread ended, the circuit would stay open
                 self._set_open(True)
                 pause.wait(PROBE_INTERVAL)
                 continue
             logger.warning("Redis at %s is available again", self._server)
             return
+
+    def _close(self, client: redis.Redis) -> None:
+        """Close the circuit once no call was missed while the previous ones were repeated."""
+        for _ in range(MAX_REPETITIONS):
+            self._recover(client)
+            with self._lock:
+                if not self._missed:
+                    self._set_open(False)
+                    return
+        self._set_open(False)
+        self._recover(client)
 
     def _recover(self, client: redis.Redis) -> None:
         for callback in self.on_recovery:
@@ -149,3 +167,15 @@ class CircuitBreaker(Retry):
             with self._lock:
                 self._missed |= missed
             raise
+
+
+# Weak, because a Redis Cluster retires the nodes that have left it.
+_instances: WeakSet[CircuitBreaker] = WeakSet()
+
+
+def _reset_all() -> None:
+    for breaker in _instances:
+        breaker.reset()
+
+
+os.register_at_fork(after_in_child=_reset_all)
