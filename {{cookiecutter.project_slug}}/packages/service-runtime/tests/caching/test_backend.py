@@ -304,3 +304,4 @@ def test_keys_of_a_failed_set_many_are_returned(cache, monkeypatch):
         redis.client.Pipeline, "execute", Mock(side_effect=redis.ConnectionError("down"))
     )
     assert cache.set_many({"a": 1, "b": 2}) == ["a", "b"]
+    wait_for(lambda: not breaker_for(project.REDIS_URL).is_open)

@@ -1,6 +1,7 @@
 """Django's cache backend for Redis."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
@@ -16,6 +17,10 @@ from . import signing
 T = TypeVar("T")
 # Replies to INCRBY about the value, not about the server.
 _NOT_A_NUMBER = ("value is not an integer", "increment or decrement", "WRONGTYPE")
+
+
+class _RejectedError(redis.RedisError):
+    """Redis or its client rejected a write; the keys of the write have no value any more."""
 
 
 class _Client(RedisCacheClient):
@@ -55,14 +60,52 @@ class _Client(RedisCacheClient):
     def get_client(self, key: Any = None, *, write: bool = False) -> redis.Redis:
         return self._redis
 
+    @contextmanager
+    def _replacing(self, *keys: str, propagate: tuple[str, ...] = ()) -> Iterator[None]:
+        """Delete the keys if a write to them is rejected: their old values must not be read.
+
+        Args:
+            keys: the keys of the write.
+            propagate: how the messages of errors start that change nothing and are raised.
+
+        Raises:
+            _RejectedError: the write was rejected, and the keys are deleted.
+            redis.RedisError: Redis is unavailable, or rejects the deletion too.
+        """
+        try:
+            yield
+        except (redis.ResponseError, redis.DataError) as error:
+            if str(error).startswith(propagate):
+                raise
+            self._redis.unlink(*keys)
+            raise _RejectedError(str(error)) from error
+
     def add(self, key: Any, value: Any, timeout: Any) -> bool:
         return bool(super().add(key, (key, value), timeout))
 
     def set(self, key: Any, value: Any, timeout: Any) -> None:
-        super().set(key, (key, value), timeout)
+        with self._replacing(key):
+            super().set(key, (key, value), timeout)
 
     def set_many(self, data: Any, timeout: Any) -> None:
-        super().set_many({key: (key, value) for key, value in data.items()}, timeout)
+        with self._replacing(*data):
+            super().set_many({key: (key, value) for key, value in data.items()}, timeout)
+
+    def touch(self, key: Any, timeout: Any) -> bool:
+        with self._replacing(key):
+            return bool(super().touch(key, timeout))
+
+    def delete(self, key: Any) -> bool:
+        with self._replacing(key):
+            return bool(super().delete(key))
+
+    def delete_many(self, keys: Any) -> None:
+        with self._replacing(*keys):
+            super().delete_many(keys)
+
+    def incr(self, key: Any, delta: Any) -> Any:
+        with self._replacing(key, propagate=_NOT_A_NUMBER):
+            return super().incr(key, delta)
 
     def get(self, key: Any, default: Any) -> Any:
         return self._loaded({key: self._redis.get(key)}).get(key, default)
@@ -94,8 +137,8 @@ def _fail_open(write: Callable[..., Any], fallback: T) -> Callable[..., T]:
     def call(self: Any, *args: Any, **options: Any) -> T:
         try:
             return write(self, *args, **options)  # type: ignore[no-any-return]
-        except redis.RedisError:
-            self._empty_later()
+        except redis.RedisError as error:
+            self._empty_later(error)
             return fallback
 
     return call
@@ -107,6 +150,10 @@ class RedisCache(DjangoRedisCache):
     A process that has dropped a write empties the cache before it reads again, so that no value
     returns that was replaced or deleted, such as a session. Values are signed. Keys start with
     `KEY_PREFIX:cache:`, whatever KEY_FUNCTION returns, so `clear()` deletes no others.
+
+    If Redis rejects a write with an error reply, its keys are deleted. Only if that is rejected too
+    (MISCONF, NOREPLICAS), the circuit opens and the cache is emptied. So a value that is too large,
+    an invalid TTL or a lack of memory (OOM) costs no other key.
 
     Raises:
         ImproperlyConfigured: LOCATION has several servers. A replica may lack the latest write.
@@ -129,10 +176,21 @@ class RedisCache(DjangoRedisCache):
         """Return the key in Redis."""
         return f"{self._namespace}{super().make_and_validate_key(key, version)}"
 
-    def _empty_later(self) -> None:
-        breaker_for(self._server).repeat_on_recovery(delete_by_prefix, self._namespace)
+    def _empty_later(self, error: redis.RedisError) -> None:
+        """Read nothing until the cache has been emptied, unless no old value is left."""
+        if isinstance(error, _RejectedError):
+            return
+        breaker = breaker_for(self._server)
+        breaker.repeat_on_recovery(delete_by_prefix, self._namespace)
+        # Error replies do not open the circuit, and it can have closed since the write failed.
+        breaker.trip(error)
 
-    add = _fail_open(DjangoRedisCache.add, False)
+    def add(self, *args: Any, **options: Any) -> bool:
+        try:
+            return super().add(*args, **options)
+        except redis.RedisError:  # nothing to delete: `add` replaces no value
+            return False
+
     set = _fail_open(DjangoRedisCache.set, None)
     touch = _fail_open(DjangoRedisCache.touch, False)
     delete = _fail_open(DjangoRedisCache.delete, False)
@@ -162,8 +220,8 @@ class RedisCache(DjangoRedisCache):
     def set_many(self, data: dict[Any, Any], *args: Any, **options: Any) -> list[Any]:
         try:
             return super().set_many(data, *args, **options)
-        except redis.RedisError:
-            self._empty_later()
+        except redis.RedisError as error:
+            self._empty_later(error)
             return list(data)
 
     def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
@@ -178,12 +236,12 @@ class RedisCache(DjangoRedisCache):
         except redis.RedisError as error:
             if str(error).startswith(_NOT_A_NUMBER):
                 raise
-            self._empty_later()
+            self._empty_later(error)
             return delta
 
     def clear(self) -> None:
         client: Any = self._cache
         try:
             delete_by_prefix(client.get_client(), self._namespace)
-        except redis.RedisError:
-            self._empty_later()
+        except redis.RedisError as error:
+            self._empty_later(error)
