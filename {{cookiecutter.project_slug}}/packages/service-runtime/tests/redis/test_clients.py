@@ -1,5 +1,8 @@
 import os
 import socket
+import socketserver
+import threading
+import time
 from typing import Any
 from unittest.mock import Mock
 
@@ -12,6 +15,7 @@ from service_runtime.caching.cacheops import CacheopsClient
 from service_runtime.redis import (
     ThreadClients,
     breaker_for,
+    clients,
     connection_options,
     delete_by_prefix,
 )
@@ -52,6 +56,55 @@ def test_call_to_a_hung_server_times_out(settings):
         client = redis.Redis.from_url(url, **connection_options(url))
         with pytest.raises(redis.TimeoutError):
             client.get("key")
+
+
+class Maintained(socketserver.StreamRequestHandler):
+    """A server that announces its maintenance to the clients that ask for it, and then hangs."""
+
+    announced: bytes
+
+    def handle(self):
+        notification = b""
+        while line := self.rfile.readline():
+            words = [self.rfile.readline().strip() for _ in range(2 * int(line[1:]))][1::2]
+            if words[0] == b"HELLO":
+                self.wfile.write(b"%1\r\n$5\r\nproto\r\n:3\r\n")
+            elif words[0] == b"GET":
+                self.wfile.write(notification)
+            else:
+                self.wfile.write(b"+OK\r\n")
+            if b"MAINT_NOTIFICATIONS" in words:
+                notification = b">3\r\n+%b\r\n:1\r\n:10\r\n" % self.announced
+
+
+@pytest.fixture(params=[b"MIGRATING", b"FAILING_OVER"])
+def maintained(request, settings):
+    """Return the URL of such a server."""
+    settings.REDIS_SOCKET_TIMEOUT = 0.2
+    handler = type("Handler", (Maintained,), {"announced": request.param})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"redis://127.0.0.1:{server.server_address[1]}/0"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "new_client",
+    [
+        clients.client,
+        clients.connect,
+        lambda url: RedisCache(url, {})._cache.get_client(),
+        lambda url: redis.Redis.from_url(url, **connection_options(url)),
+    ],
+    ids=["client", "connect", "cache", "connection_options"],
+)
+def test_maintenance_of_a_server_does_not_extend_the_timeout(maintained, new_client):
+    started = time.monotonic()
+
+    with new_client(maintained) as client, pytest.raises(redis.TimeoutError):
+        client.get("key")
+    assert time.monotonic() - started < 5
 
 
 def test_cacheops_read_of_an_unreachable_server_is_a_miss(unreachable):

@@ -167,6 +167,20 @@ def test_unknown_host_is_that_of_the_replying_node():
         cluster.execute(10, "GET", "key")
 
 
+def test_node_whose_hostname_is_not_known_yet_is_not_used():
+    cluster: Any = Cluster("redis+cluster://u:p@one:7000")
+
+    cluster._accept("redis://u:p@one:7000", [[0, 9, [b"?", 7001]], [10, 19, [b"one", 7000]]])
+
+    with pytest.raises(redis.ConnectionError, match="serves slot 3"):
+        cluster.execute(3, "GET", "key")
+    for kind in (redis.exceptions.MovedError, redis.exceptions.AskError):
+        with pytest.raises(redis.ConnectionError, match="hostname"):
+            cluster._redirected(kind("10 ?:7001"), cluster._slots[10])
+    assert list(cluster._nodes) == ["redis://u:p@one:7000"]
+    assert cluster._slots[10].url == "redis://u:p@one:7000"
+
+
 def test_view_of_a_node_without_the_majority_is_ignored(monkeypatch):
     views = {"old": ("fail", [[0, 9, [b"old", 1, b"id"]]]), "new": ("ok", [[0, 9, [b"new", 1]]])}
 

@@ -3,11 +3,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import redis
 
-from service_runtime.redis import client, connection_options, connections, resolver
+from service_runtime.redis import breaker_for, client, connection_options, connections, resolver
 from tests.waiting import wait_for
 
 
@@ -67,6 +68,27 @@ def test_last_known_addresses_are_used_while_the_resolver_fails(names, failure):
     if isinstance(failure, threading.Event):  # the late result serves the next connection
         failure.set()
         wait_for(lambda: resolver._known["redis.test", 6379] == ["127.0.0.1"])
+
+
+def test_process_without_threads_uses_the_last_known_addresses(names, monkeypatch):
+    names["redis.test"] = "127.0.0.2"
+    resolver.addresses("redis.test", 6379, 20)
+    monkeypatch.setattr(
+        threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread"))
+    )
+
+    assert resolver.addresses("redis.test", 6379, 20) == ["127.0.0.2"]
+
+
+def test_first_lookup_without_threads_is_an_outage(names, monkeypatch):
+    url = "redis://without-threads.test/0"
+    monkeypatch.setattr(
+        threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread"))
+    )
+
+    with pytest.raises(redis.ConnectionError, match="can't start new thread"):
+        client(url).get("key")
+    breaker_for(url).retire()
 
 
 def test_only_one_connection_waits_for_a_hung_resolver(names):

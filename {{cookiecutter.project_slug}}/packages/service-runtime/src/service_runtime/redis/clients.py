@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import redis
+from redis.maint_notifications import MaintNotificationsConfig
 
 from ..conf import settings
 from .circuit_breaker import CircuitBreaker
@@ -59,7 +60,12 @@ def connection_options(url: str, breaker: CircuitBreaker | None = None) -> dict[
 
 def _options(url: str) -> dict[str, Any]:
     timeout = settings.REDIS_SOCKET_TIMEOUT
-    options: dict[str, Any] = {"socket_timeout": timeout, "client_name": settings.SERVICE_NAME}
+    options: dict[str, Any] = {
+        "socket_timeout": timeout,
+        "client_name": settings.SERVICE_NAME,
+        # redis-py would wait for 10 s while a server reports maintenance.
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }
     if not url.startswith("unix:"):
         options["socket_connect_timeout"] = timeout
     if url.startswith("rediss:") and settings.REDIS_CA_CERT:

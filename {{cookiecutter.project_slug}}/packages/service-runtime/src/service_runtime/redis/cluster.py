@@ -28,7 +28,7 @@ from ..metrics import REDIS_CIRCUIT_OPEN
 from .clients import connect, connection_options, new_breaker
 from .resolver import FIRST_LOOKUP_SECONDS
 from .threads import ThreadClients
-from .urls import seeds_of, url_of_node
+from .urls import UNKNOWN_HOST, seeds_of, url_of_node
 
 logger = logging.getLogger(__name__)
 MAX_REDIRECTIONS = 5
@@ -131,7 +131,14 @@ class Cluster:
         return node
 
     def _redirected(self, redirection: AskError, node: Node) -> Node:
-        """Return the node that a reply names; without a host, it is that of the replying node."""
+        """Return the node that a reply names; without a host, it is that of the replying node.
+
+        Raises:
+            redis.ConnectionError: the replying node does not know the other's hostname yet.
+        """
+        if redirection.host == UNKNOWN_HOST:
+            self._refresh()
+            raise redis.ConnectionError(f"A node of {self._name} has no known hostname yet")
         url = url_of_node(self._url, redirection.host or node.host, redirection.port)
         with self._lock:
             target = self._nodes.get(url) or Node(url)
@@ -203,6 +210,8 @@ class Cluster:
         with self._lock:
             for first, last, (host, port, *_), *_ in ranges:
                 known = str_if_bytes(host) or str(urlsplit(source).hostname)
+                if known == UNKNOWN_HOST:
+                    continue
                 url = url_of_node(self._url, known, port)
                 if url not in nodes:
                     nodes[url] = self._nodes.get(url) or Node(url)

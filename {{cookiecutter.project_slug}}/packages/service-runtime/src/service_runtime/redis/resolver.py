@@ -25,6 +25,7 @@ def addresses(host: str, port: int, seconds: float) -> list[str]:
 
     Raises:
         redis.TimeoutError: the first lookup timed out.
+        redis.ConnectionError: the first lookup needs a thread, and none can be started.
         OSError: the name does not exist.
     """
     known = _known.get((host, port))
@@ -35,6 +36,10 @@ def addresses(host: str, port: int, seconds: float) -> list[str]:
         if known:
             return known
         raise redis.TimeoutError(f"The name {host} was not resolved within {timeout} s") from None
+    except RuntimeError as error:  # the process has reached its limit of threads
+        if known:
+            return known
+        raise redis.ConnectionError(f"The name {host} was not resolved: {error}") from error
     except socket.gaierror as error:
         if known and error.errno == socket.EAI_AGAIN:
             return known

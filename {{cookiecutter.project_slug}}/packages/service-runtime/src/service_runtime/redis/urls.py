@@ -8,6 +8,8 @@ names some nodes of a cluster (rediss+cluster:// for TLS); the others are found 
 from urllib.parse import urlsplit
 
 _CLUSTER = "+cluster"
+# The host of a node that has not told the others its hostname yet.
+UNKNOWN_HOST = "?"
 
 
 def is_cluster(url: str) -> bool:
