@@ -18,7 +18,7 @@ from ..rates import Rate, rate_of
 from ..redis import client as redis_client
 from ..redis import cluster_of, is_cluster
 from .cluster_limiter import ClusterLimiter
-from .identity import is_exempt, tier_of
+from .identity import is_exempt, stored_name, tier_of
 from .limiter import Limit, Limiter, LocalLimiter, Outcome, RedisLimiter
 
 BLOCKED = Outcome(fits=False, remaining=0, wait=0, more=0)
@@ -98,7 +98,7 @@ def configured_rates() -> dict[str, str | None]:
 
 def key_of(scope: str, client: str, period: int) -> str:
     """Return the key of a window; a client's keys share a hash slot of a Redis Cluster."""
-    tag = "{" + client + "}"
+    tag = "{" + stored_name(client) + "}"
     return f"{settings.CACHE_KEY_PREFIX}:throttling:{tag}:{scope}:{period}"
 
 
@@ -194,5 +194,5 @@ _failing: set[tuple[str, str]] = set()
 def _log(outcome: str, scope: Scope) -> None:
     """Log the first denial per scope and LOG_INTERVAL; the metric counts all of them."""
     name = "throttled" if outcome == "denied" else "would_throttle"
-    data = {"scope": scope.name, "client": scope.client}
+    data = {"scope": scope.name, "client": stored_name(scope.client)}
     log_event_rarely(name, scope.name, data, seconds=LOG_INTERVAL)

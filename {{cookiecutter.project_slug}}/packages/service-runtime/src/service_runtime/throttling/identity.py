@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from django.http import HttpRequest
+from django.utils.crypto import salted_hmac
 from django.utils.module_loading import import_string
 
 from ..client_address import Address, client_address, forwarded_address
@@ -14,6 +15,7 @@ from ..conf import settings
 
 UNKNOWN = "ip:unknown"
 MAX_NAME = 128
+MAX_CLIENT = 256  # a prefix, and a name or the key of a user
 
 
 @lru_cache(maxsize=4096)
@@ -52,6 +54,19 @@ def safe_name(text: str) -> str:
     if len(name) <= MAX_NAME:
         return name
     return "#" + hashlib.sha256(name.encode()).hexdigest()
+
+
+def stored_name(client: str) -> str:
+    """Return the name of a client in Redis and in events: a keyed hash if it is long or unsafe.
+
+    Hooks can return anything that a request contains. A name that was returned before is returned
+    unchanged. The hash is keyed, so that no client can choose the name of another one.
+    """
+    # Braces, and an empty name, would spread a client's keys over the slots of a Redis Cluster.
+    if 0 < len(client) <= MAX_CLIENT and client.isprintable() and not {"{", "}"} & {*client}:
+        return client
+    encoded = client.encode("utf-8", "surrogatepass")
+    return f"#{salted_hmac(__name__, encoded, algorithm='sha256').hexdigest()}"
 
 
 def tier_of(request: HttpRequest) -> str | None:

@@ -56,7 +56,7 @@ def parse_client(text: str) -> str:
     """Return a client in the form that the throttles use.
 
     Accepts `ip:ADDRESS`, `user:ID`, `username:NAME` (for sign-ins), the clients in events (`key:…`,
-    `ident:…`, `username:#…`), and what the hook THROTTLING_GET_CLIENT returns.
+    `ident:…`, `username:#…`, `#…`), and what the hook THROTTLING_GET_CLIENT returns.
 
     Raises:
         ValueError: the text is not a client; the message says why.
@@ -75,7 +75,7 @@ def parse_client(text: str) -> str:
     if kind == "username" and not name.startswith("#"):
         if client := client_of_username(name):
             return client
-    elif name and (kind in _PREFIXES or settings.THROTTLING_GET_CLIENT):
+    elif text.startswith("#") or (name and (kind in _PREFIXES or settings.THROTTLING_GET_CLIENT)):
         return text
     raise ValueError(f"{text!r} is not a client such as ip:203.0.113.7, user:7 or username:ada.")
 
