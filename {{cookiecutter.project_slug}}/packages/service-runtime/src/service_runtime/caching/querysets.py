@@ -16,11 +16,14 @@ from typing import Any
 import redis
 from cacheops import query
 from cacheops.utils import md5hex, stamp_fields
-from django.core.exceptions import EmptyResultSet
+from django.core.exceptions import EmptyResultSet, FieldError
 from django.db.models import Aggregate, F
+from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import Star
+from django.db.models.sql import Query
 
 from .dependencies import UNTRACKED, Conditions, missing_entry
+from .exact import exact
 from .store import Slot, is_bypassed
 
 logger = logging.getLogger(__name__)
@@ -113,7 +116,7 @@ def cache_key(queryset: Any, prefix: bool = True) -> str:
     classes = (type(queryset), queryset.model, queryset._iterable_class)
     profile = queryset._cacheprofile
     database = queryset.db if profile and not profile["db_agnostic"] else None
-    name = f"q:{md5hex(repr((classes, stamp_fields(queryset.model), sql, database)))}"
+    name = f"q:{md5hex(repr((classes, stamp_fields(queryset.model), exact(sql), database)))}"
     return queryset._prefix + name if prefix else name
 
 
@@ -130,19 +133,33 @@ def aggregate(queryset: Any, *args: Any, **kwargs: Any) -> Any:
     """Return aggregates of a queryset.
 
     Bypasses cacheops' `QuerySetMixin.aggregate` for all but aggregates of fields. It does not see
-    the tables in others, and confuses those with the same representation.
+    the tables in others, and confuses those with the same representation, such as of two keys of
+    a JSON field.
     """
-    is_plain = all(map(_is_plain_aggregate, [*args, *kwargs.values()]))
+    is_plain = all(
+        _is_plain_aggregate(queryset.query, found) for found in [*args, *kwargs.values()]
+    )
     rows = queryset if is_plain else queryset._chain().nocache()
     return _cacheops_aggregate(rows, *args, **kwargs)
 
 
-def _is_plain_aggregate(found: Any) -> bool:
+def _is_plain_aggregate(query: Query, found: Any) -> bool:
     return (
         isinstance(found, Aggregate)
         and "output_field" not in vars(found)
-        and all(isinstance(source, F | Star | None) for source in found.get_source_expressions())
+        and all(_is_plain_source(query, source) for source in found.get_source_expressions())
     )
+
+
+def _is_plain_source(query: Query, source: Any) -> bool:
+    if not isinstance(source, F):
+        return isinstance(source, Star | None)
+    path: Any = source  # its attributes have no types
+    try:
+        *_, transforms = query.names_to_path(path.name.split(LOOKUP_SEP), query.get_meta())
+    except FieldError:  # an annotation of `alias()`, or a mistake that Django reports
+        return False
+    return not transforms
 
 
 _cacheops_should_cache: Any = query.QuerySetMixin._should_cache
