@@ -107,7 +107,7 @@ CACHEOPS_SKIP_FIELDS = [
     *("FileField", "TextField", "BinaryField", "JSONField", "ArrayField"),
     *("DecimalField", "FloatField", "DateTimeField", "TimeField", "DurationField"),
     *("IntegerRangeField", "BigIntegerRangeField", "DecimalRangeField", "DateRangeField"),
-    "DateTimeRangeField",
+    *("DateTimeRangeField", "HStoreField"),
 ]
 # For CORS_EXPOSE_HEADERS: the headers that throttles and logs add to responses.
 EXPOSED_HEADERS = [

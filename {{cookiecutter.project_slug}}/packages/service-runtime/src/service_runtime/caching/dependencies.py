@@ -8,19 +8,19 @@ them all, or reports that a result cannot be tracked.
 import re
 from collections.abc import Iterable
 from functools import cache
+from itertools import permutations
 from typing import Any, NamedTuple
 
 from cacheops.conf import model_profile
+from cacheops.invalidation import serializable_fields
 from cacheops.tree import dnfs
 from cacheops.utils import family_has_profile
 from django.apps import apps
 from django.core.exceptions import EmptyResultSet, ImproperlyConfigured
 from django.db.models import ForeignKey, Model, QuerySet
-from django.db.models.expressions import Col
-from django.db.models.lookups import IsNull, Lookup, Transform
 from django.db.models.signals import class_prepared
-from django.db.models.sql import Query
-from django.db.models.sql.where import WhereNode
+
+from .plain import is_ordered_by_columns, is_plain
 
 Conditions = dict[str, list[dict[str, Any]]]
 # Matches every write that does not say which rows it changes (writes.py).
@@ -102,58 +102,16 @@ def conditions_of(queryset: Any) -> Conditions:
     Replaces `cacheops.tree.dnfs`. A table without an entry in CACHEOPS is under the key UNTRACKED.
     """
     query = queryset.query
-    if not _is_plain(query):
+    if not is_plain(query):
         # `dnfs` would confuse the conditions of a subquery with those of its outer query.
         return _complete({table: [{}] for table in _tables_in_sql(queryset)})
     compiler = query.chain().get_compiler(queryset.db)
-    if query.select_related or not _is_ordered_by_columns(query):
+    if query.select_related or not is_ordered_by_columns(query):
         compiler.pre_sql_setup()  # adds their joins, including self-joins
-    return _complete(dnfs(compiler))
-
-
-def _is_plain(query: Query) -> bool:
-    """Return whether a query cannot contain subqueries or raw SQL. Unknown nodes are not plain."""
-    return (
-        not (query.annotations or query.combined_queries or query.distinct_fields)
-        and not (query.extra or query.extra_tables or query.extra_order_by)
-        and not any(getattr(join, "filtered_relation", None) for join in query.alias_map.values())
-        and all(isinstance(item, str) for item in query.order_by)
-        and _is_plain_condition(query.where, next(iter(query.alias_map), None))
-    )
-
-
-def _is_plain_condition(node: Any, base_table: str | None) -> bool:
-    if isinstance(node, WhereNode):
-        if node.negated and (len(node.children) > 1 or isinstance(node.children[0], WhereNode)):
-            return False  # exponential in `dnfs`
-        return all(_is_plain_condition(child, base_table) for child in node.children)
-    if not isinstance(node, Lookup):
-        return False
-    left = node.lhs
-    while isinstance(left, Transform):
-        left = left.lhs
-    if not isinstance(left, Col):
-        return False
-    if isinstance(node, IsNull) and left.alias != base_table:
-        return False  # NULL may mean that an outer join has no row, and any new row changes that
-    if getattr(left.target, "db_collation", None):
-        return False  # different values may be equal
-    values = node.rhs if isinstance(node.rhs, list | tuple | set | frozenset) else [node.rhs]
-    return not any(hasattr(value, "resolve_expression") for value in values)
-
-
-def _is_ordered_by_columns(query: Query) -> bool:
-    defaults = query.get_meta().ordering if query.default_ordering else ()
-    return all(
-        isinstance(name, str) and name.lstrip("-+") in _columns(query.model)
-        for name in query.order_by or defaults or ()
-    )
-
-
-@cache
-def _columns(model: type[Model]) -> frozenset[str]:
-    fields = [field for field in model._meta.concrete_fields if not field.is_relation]
-    return frozenset({"pk", *(field.name for field in fields)})
+    conditions = dnfs(compiler)
+    if any(map(_has_ambiguous_names, conditions)):
+        conditions = {table: [{}] for table in conditions}
+    return _complete(conditions)
 
 
 def _tables_in_sql(queryset: Any) -> set[str]:
@@ -167,14 +125,21 @@ def _tables_in_sql(queryset: Any) -> set[str]:
 
 
 def _complete(conditions: Conditions) -> Conditions:
-    """Add the tables that share rows with these, and ANY_ROW."""
+    """Add the tables that share rows with these, and ANY_ROW. Drop what writes do not report."""
     found: Conditions = {}
     for table, conjunctions in conditions.items():
         if table in IMMUTABLE:
             continue
-        for relative, shares_columns in _family(table):
-            if shares_columns:
-                found.setdefault(relative, []).extend(map(as_stored, conjunctions))
+        for relative, names in _family(table):
+            if names is not None:
+                found.setdefault(relative, []).extend(
+                    {
+                        names[name]: value
+                        for name, value in as_stored(values).items()
+                        if name in names
+                    }
+                    for values in conjunctions
+                )
             elif relative not in conditions:  # else the query has joined it, and has its conditions
                 found[relative] = [{}]
     for table, conjunctions in list(found.items()):
@@ -194,22 +159,42 @@ def as_stored(values: dict[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _family(table: str) -> list[tuple[str, bool]]:
-    """Return the tables whose models write rows of a table, and whether they have its columns.
+def _family(table: str) -> list[tuple[str, dict[str, str] | None]]:
+    """Return the tables whose models write rows of a table, with the names of its columns there.
 
     Saving a child of multi-table inheritance writes its parents' rows, but sends only the child's
-    signals. Saving a parent, or another of its children, changes the columns a child inherits.
+    signals. Saving a parent, or another of its children, changes the columns a child inherits. The
+    names are None for a model that does not have the table's columns.
     """
     model = _tables().get(table)
     if model is None:
-        return [(table, True)]
+        return [(table, {})]
     family = {model, *model._meta.get_parent_list()}
-    return [(table, True)] + [
-        (other_table, model in ancestors)
+    return [(table, _reported_names(model, model))] + [
+        (other_table, _reported_names(model, other) if model in ancestors else None)
         for other_table, other in _tables().items()
         if other is not model
         and not family.isdisjoint(ancestors := {other, *other._meta.get_parent_list()})
     ]
+
+
+def _reported_names(model: type[Model], writer: type[Model]) -> dict[str, str]:
+    """Map the columns and attributes of a model to the names that writes of another one report.
+
+    `dnfs` copies a condition to the other side of a join under the name of its column, even if
+    CACHEOPS_SKIP_FIELDS excludes that field from what writes report.
+    """
+    reported = serializable_fields(writer)
+    fields: list[Any] = [*filter(reported.__contains__, model._meta.local_concrete_fields)]
+    return {name: field.attname for field in fields for name in (field.column, field.attname)}
+
+
+@cache
+def _has_ambiguous_names(table: str) -> bool:
+    """Return whether a field is named like another one's column, which `dnfs` confuses in joins."""
+    model = _tables().get(table)
+    fields = model._meta.local_concrete_fields if model else ()
+    return any(one.attname == other.column for one, other in permutations(fields, 2))
 
 
 @cache
@@ -231,7 +216,7 @@ def is_tracked(model: type[Model] | None) -> bool:
 
 
 def _clear_caches(**kwargs: Any) -> None:
-    for function in (_of_model, _columns, _family, _tables, is_tracked):
+    for function in (_of_model, _family, _has_ambiguous_names, _tables, is_tracked):
         function.cache_clear()
 
 
