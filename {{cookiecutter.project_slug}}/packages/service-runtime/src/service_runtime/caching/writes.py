@@ -1,9 +1,9 @@
 """Invalidation for writes that send no signal, or one without all changed values.
 
 These are `update()`, `bulk_update()`, fields that a deletion sets to NULL, upserts, deletions and
-partial saves, whose instances may differ from their rows, deletions by the database, and rows of
-many-to-many tables, however they are written. They invalidate every result that depends on the
-table. `cacheops.no_invalidation` suppresses this.
+partial saves, whose instances may differ from their rows, saves over a row that was not loaded,
+deletions by the database, and rows of many-to-many tables, however they are written. They
+invalidate every result that depends on the table. `cacheops.no_invalidation` suppresses this.
 """
 
 import inspect
@@ -22,12 +22,22 @@ def _always(model: type[Model], arguments: dict[str, Any]) -> bool:
     return True
 
 
-def _is_partial(model: type[Model], arguments: dict[str, Any]) -> bool:
-    """Return whether the instance may have outdated values of fields that are not written."""
-    written = {field for field, *_ in arguments["values"]}
+def _is_uncertain(model: type[Model], arguments: dict[str, Any]) -> bool:
+    """Return whether a save has updated a row whose old or new values are not certain.
+
+    The old row was not loaded, or the instance may have outdated values of fields that are not
+    written.
+    """
+    instance, values = arguments["self"], arguments["values"]
+    if not arguments["result"] or not values:
+        return False
+    written = {field for field, *_ in values}
     others = {field for field in model._meta.local_concrete_fields if not field.primary_key}
     matters = invalidation.serializable_fields(model)
-    return bool(model._meta.auto_created or (written & matters and (others - written) & matters))
+    is_partial = bool(written & matters and (others - written) & matters)
+    old_rows: Any = query._old_objs.__dict__
+    is_loaded = (type(instance), instance.pk) in old_rows
+    return bool(model._meta.auto_created or is_partial or not is_loaded)
 
 
 def _has_no_old_row(model: type[Model], arguments: dict[str, Any]) -> bool:
@@ -40,7 +50,7 @@ _METHODS: list[tuple[type, str, Callable[[type[Model], dict[str, Any]], bool]]] 
     (QuerySet, "update", _always),
     (QuerySet, "_raw_delete", _always),
     (QuerySet, "_insert", _has_no_old_row),
-    (QuerySet, "_update", _is_partial),
+    (Model, "_do_update", _is_uncertain),
     (UpdateQuery, "update_batch", _always),
     (DeleteQuery, "delete_batch", _always),
 ]
@@ -60,13 +70,13 @@ def _watched(
     @wraps(write)
     def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = write(self, *args, **kwargs)
-        arguments = signature.bind(self, *args, **kwargs).arguments
-        if is_unsignalled(self.model, arguments):
-            deleted = _deleted_by_database(self.model) if "delete" in write.__name__ else []
-            for model in filter(is_tracked, [self.model, *deleted]):
-                invalidation.invalidate_dict(
-                    model, ANY_ROW, using=arguments.get("using") or self.db
-                )
+        arguments = {**signature.bind(self, *args, **kwargs).arguments, "result": result}
+        rows = arguments.get("base_qs", self)
+        if is_unsignalled(rows.model, arguments):
+            deleted = _deleted_by_database(rows.model) if "delete" in write.__name__ else []
+            for model in filter(is_tracked, [rows.model, *deleted]):
+                using = arguments.get("using") or rows.db
+                invalidation.invalidate_dict(model, ANY_ROW, using=using)
         return result
 
     return watched
@@ -109,11 +119,13 @@ def remember_old_row(
 
     Replaces cacheops' `ManagerMixin._pre_save`. That one uses the manager `objects`, which may not
     exist or may hide the row, and skips instances that were created with their primary key.
+    Without `force_update`, Django inserts a new instance whose key has a default: none is loaded.
     """
+    old_rows: Any = query._old_objs.__dict__
+    old_rows.pop((sender, instance.pk), None)  # of a save that failed
     is_new = instance._state.adding and instance._meta.pk.has_default() and not raw
     if instance.pk is None or is_new:
         return
-    old_rows: Any = query._old_objs.__dict__
     rows: Any = sender._base_manager.using(using).filter(pk=instance.pk)
     for row in rows.nocache():
         old_rows[sender, instance.pk] = row
