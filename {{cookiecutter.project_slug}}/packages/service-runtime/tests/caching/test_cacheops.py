@@ -55,6 +55,22 @@ def reject(monkeypatch):
     return reject
 
 
+@pytest.fixture
+def reject_scripts(monkeypatch):
+    """Return a function that sets the commands of cacheops that time out."""
+    execute = redis.Redis.execute_command
+
+    def reject_scripts(*commands):
+        def execute_command(self, *args, **options):
+            if args[0] in commands and isinstance(self, cacheops.CacheopsClient):
+                raise redis.TimeoutError("timed out")
+            return execute(self, *args, **options)
+
+        monkeypatch.setattr(redis.Redis, "execute_command", execute_command)
+
+    return reject_scripts
+
+
 @pytest.mark.parametrize("message", ["OOM command not allowed", "READONLY You can't write"])
 def test_error_reply_is_a_miss_and_its_invalidation_is_not_lost(breaker, reject, message):
     users = get_user_model().objects
@@ -329,6 +345,40 @@ def test_scripts_are_loaded_again_after_the_server_has_lost_them(operator):
 
     user.username = "countess"
     user.save()
+
+    assert users.get(pk=user.pk).username == "countess"
+
+
+def test_invalidation_needs_no_other_command_after_the_server_has_lost_its_scripts(
+    operator, reject_scripts
+):
+    """SCRIPT LOAD may fail where EVAL does not, and no circuit breaker would know of it."""
+    users = get_user_model().objects
+    user = users.create_user("ada")
+    assert users.get(pk=user.pk).username == "ada"
+    operator.script_flush()
+
+    reject_scripts("SCRIPT LOAD")
+    user.username = "countess"
+    user.save()
+
+    assert users.get(pk=user.pk).username == "countess"
+
+
+def test_invalidation_is_not_lost_if_the_server_has_lost_its_scripts_and_fails(
+    operator, breaker, reject_scripts
+):
+    users = get_user_model().objects
+    user = users.create_user("ada")
+    assert users.get(pk=user.pk).username == "ada"
+    operator.script_flush()
+
+    reject_scripts("SCRIPT LOAD", "EVAL")
+    user.username = "countess"
+    with pytest.warns(RuntimeWarning, match="cacheops cache is unreachable"):
+        user.save()
+    reject_scripts()
+    wait_for(lambda: not breaker.is_open)
 
     assert users.get(pk=user.pk).username == "countess"
 

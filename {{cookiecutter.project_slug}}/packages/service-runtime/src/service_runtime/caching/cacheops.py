@@ -45,8 +45,6 @@ def _invalidation(method: Callable[..., Any]) -> Callable[..., Any]:
     def invalidate(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return method(self, *args, **kwargs)
-        except NoScriptError:  # redis-py loads the script and repeats the call
-            raise
         except redis.RedisError as error:
             failure = error
         if isinstance(failure, _ServerChangedError):
@@ -113,13 +111,18 @@ class CacheopsClient(redis.Redis):
 
     def evalsha(self, sha: str, numkeys: int, *arguments: Any) -> Any:
         """Run a script."""
-        if sha == cacheops.redis.load_script("invalidate_insideout").sha:
-            return self._invalidate(sha, numkeys, *arguments)
+        script = cacheops.redis.load_script("invalidate_insideout")
+        if sha == script.sha:
+            return self._invalidate(script, numkeys, *arguments)
         return super().evalsha(sha, numkeys, *arguments)
 
     @_invalidation
-    def _invalidate(self, sha: str, numkeys: int, prefix: str, *arguments: Any) -> Any:
-        super().evalsha(sha, numkeys, prefix, *arguments)
+    def _invalidate(self, script: Any, numkeys: int, prefix: str, *arguments: Any) -> Any:
+        try:
+            super().evalsha(script.sha, numkeys, prefix, *arguments)
+        except NoScriptError:
+            # redis-py would load the script and repeat the call, out of reach of the decorator.
+            super().eval(script.script, numkeys, prefix, *arguments)
         if prefix != cacheops_prefix():  # another thread has noticed a restart meanwhile
             raise _ServerChangedError("Redis was restarted or replaced")
 
