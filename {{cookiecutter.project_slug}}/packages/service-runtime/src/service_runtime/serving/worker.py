@@ -65,10 +65,7 @@ class Worker(ThreadWorker):
         Connection.max_bytes = bodies_max_bytes(self.cfg.workers)
 
     def accept(self, listener: socket.socket) -> bool:
-        """Accept a connection, and return whether there was one.
-
-        If there are too many, the connection that has waited longest is closed.
-        """
+        """Return whether a connection was accepted. It can replace the one that waits longest."""
         try:
             client, address = listener.accept()
         except OSError as error:
@@ -94,12 +91,11 @@ class Worker(ThreadWorker):
             self.method_queue.defer(self._resume, conn, self._reject_queued(conn))
             return
         future = self.tpool.submit(self.handle, conn)
-        # All requests are in one queue: if more were exempt, the others would be rejected.
-        is_exempt = self._exempt_requests < self.cfg.threads
-        conn.is_exempt = is_exempt and conn.path.startswith(self._exempt_paths)
-        if conn.is_exempt:
-            self._exempt_requests += 1
-        else:
+        # All wait in one queue: if more were exempt, the others would be rejected.
+        may_wait = self._exempt_requests < self.cfg.threads
+        conn.is_exempt = may_wait and conn.path.startswith(self._exempt_paths)
+        self._exempt_requests += conn.is_exempt
+        if not conn.is_exempt:
             self._queue.append((conn, future))
         future.add_done_callback(
             lambda done: self.method_queue.defer(self.finish_request, conn, done)
@@ -157,10 +153,9 @@ class Worker(ThreadWorker):
                 self._reject(conn, HTTPStatus.REQUEST_TIMEOUT)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """Accept connections no more, since the process is stopping, and close idle ones soon.
+        """Reject new connections, since the process is stopping, and close idle ones soon.
 
-        The kernel has accepted connections that the process has not; gthread would keep accepting
-        them in this way until its end, and then reset them.
+        The kernel would accept connections until the end, and then reset them.
         """
         for listener in self.sockets:
             while self.nr_conns < self.worker_connections and self.accept(listener):
