@@ -154,7 +154,7 @@ CONTRACTS: list[tuple[str, Contract]] = [
                 lambda: not transaction_states["default"])),
     (CACHEOPS, takes("cacheops.redis.load_script", "name")),
     (DJANGO, has("django.db.models.query.QuerySet._insert", "using", "on_conflict")),
-    (DJANGO, has("django.db.models.query.QuerySet._update", "values")),
+    (DJANGO, has("django.db.models.base.Model._do_update", "base_qs", "using", "values")),
     (DJANGO, has("django.db.models.query.QuerySet._raw_delete", "using")),
     (DJANGO, has("django.db.models.sql.subqueries.UpdateQuery.update_batch", "using")),
     (DJANGO, has("django.db.models.sql.subqueries.DeleteQuery.delete_batch", "using")),
