@@ -15,6 +15,7 @@ Environment variables of both:
                      names, regardless of their digests
     E2E_HELM         the Helm command, 3 or 4; default: helm on PATH, or .tools/bin/helm
     E2E_REPORT       file for the figures; default: build/e2e.md
+    E2E_UNTIL        seconds since 1970; tests that have not started by then are skipped
     KUBECONFIG       as for kubectl; the current context is used
 
 The tests create a dedicated namespace and delete it at the end. All requests are sent from a pod in

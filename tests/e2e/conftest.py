@@ -18,12 +18,26 @@ from .cluster import TESTER, Cluster
 from .web import RELEASE_NAME, Web
 
 FIGURES = pytest.StashKey[dict[str, dict[str, Any]]]()
+# Seconds since 1970. Tests that have not started by then are skipped.
+UNTIL = float(os.environ.get("E2E_UNTIL", "inf"))
+LONG = ("test_load", "test_failures")  # the last ones
 REPORT = Path(os.environ.get("E2E_REPORT", ROOT / "build" / "e2e.md"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start a report."""
     config.stash[FIGURES] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the modules of long tests to the end."""
+    items.sort(key=lambda item: any(name in item.nodeid for name in LONG))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test if there is no time left."""
+    if time.time() > UNTIL:
+        pytest.skip("No time is left (E2E_UNTIL)")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -38,8 +38,8 @@ def test_pods_scale_out_and_in_with_the_load(cluster, web, record):
     )
     record("Scaling in, 50 requests per second", **light.results.figures())
     assert decided < 60
-    assert load.results.failed == []
-    assert light.results.failed == []
+    assert load.results.is_served, load.results.outcomes
+    assert light.results.is_served, light.results.outcomes
 
 
 def test_no_probe_restarts_an_overloaded_pod(cluster, web, record):
@@ -103,6 +103,4 @@ def test_connections_stay_within_the_budget(cluster, web, record):
     )
     assert f"the release can open {budget} connections" in rejected.stdout
     assert 0 < connections.peak <= budget
-    # Starting pods take the processor from others where all nodes are one small machine.
-    assert set(load.results.outcomes) <= {"200", "503"}
-    assert len(load.results.failed) <= len(load.results.items) / 200
+    assert load.results.is_served, load.results.outcomes

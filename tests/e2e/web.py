@@ -25,6 +25,8 @@ VALUES: dict[str, Any] = {
     "autoscaling": {
         "minReplicas": 2,
         "maxReplicas": 4,
+        # 360m: more than each of two pods uses for 50 requests per second on a slow node.
+        "targetCPUUtilizationPercentage": 180,
         "behavior": {
             # Do not scale out on the CPU use of a starting pod.
             "scaleUp": {
