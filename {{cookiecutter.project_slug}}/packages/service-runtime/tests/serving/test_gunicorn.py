@@ -15,6 +15,7 @@ from urllib.request import urlopen
 import pytest
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
+from gunicorn.config import Config
 from gunicorn.http import wsgi
 from gunicorn.workers import gthread
 
@@ -162,7 +163,7 @@ def start(monkeypatch, settings, caplog):
 
     def start():
         with suppress(SystemExit):
-            gunicorn.on_starting(SimpleNamespace(cfg=None))
+            gunicorn.on_starting(SimpleNamespace(cfg=Config()))
             return []
         return [record.getMessage() for record in caplog.records if record.name == "boot"]
 
