@@ -39,7 +39,7 @@ OTHERS = {
     " cacheops.no_invalidation no_invalidation get_all_blogs.invalidate",
     "gunicorn": "gunicorn.access",
     "PostgreSQL": "CHECK DETAIL",
-    "Redis": "evicted_keys noeviction valkey/valkey",
+    "Redis": "MISCONF NOREPLICAS evicted_keys noeviction valkey/valkey",
     "Kubernetes": "CreateContainerConfigError OOMKilled restricted",
     "W3C Trace Context": "traceparent",
     # The runtime composes these, or matches them by a pattern.
