@@ -47,6 +47,15 @@ def error_of(database, query="SELECT 1"):
     return caught.value
 
 
+def fail_in_thread(handler):
+    """Let a query fail in another thread, which has a connection of its own."""
+    errors = []
+    thread = threading.Thread(target=lambda: errors.append(error_of(handler["default"])))
+    thread.start()
+    thread.join()
+    assert len(errors) == 1
+
+
 def test_commands_have_no_limits(database):
     assert one(database, "SHOW statement_timeout") == "0"
 
@@ -127,11 +136,7 @@ def test_process_with_a_connection_uses_it_while_the_server_has_no_more(database
                 stack.enter_context(postgres.connect())
             except Exception:
                 break
-        failed = []
-        thread = threading.Thread(target=lambda: failed.append(error_of(handler["default"])))
-        thread.start()
-        thread.join()
-        assert len(failed) == 1
+        fail_in_thread(handler)
         assert not circuit().is_open
         cursor.execute("SELECT 1")
     database.close()
@@ -207,9 +212,7 @@ def test_idle_connection_to_a_server_that_is_down_proves_nothing(database, postg
         cursor.execute("SELECT 1")
         postgres.stop()
         try:
-            thread = threading.Thread(target=lambda: error_of(handler["default"]))
-            thread.start()
-            thread.join()
+            fail_in_thread(handler)
             wait_for(lambda: len(probes) == 3)
             assert breaker.is_open
         finally:
@@ -224,9 +227,7 @@ def test_server_that_has_not_responded_for_long_may_hang(database, postgres, mon
         cursor.execute("SELECT 1")
         postgres.suspend()
         try:
-            thread = threading.Thread(target=lambda: error_of(handler["default"]))
-            thread.start()
-            thread.join()
+            fail_in_thread(handler)
             assert circuit().is_open
         finally:
             postgres.resume()
