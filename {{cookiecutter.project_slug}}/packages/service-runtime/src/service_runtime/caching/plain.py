@@ -6,7 +6,6 @@ from typing import Any
 from django.db.models import Model
 from django.db.models.expressions import Col
 from django.db.models.lookups import IsNull, Lookup, Transform
-from django.db.models.signals import class_prepared
 from django.db.models.sql import Query
 from django.db.models.sql.where import WhereNode
 
@@ -54,11 +53,3 @@ def is_ordered_by_columns(query: Query) -> bool:
 def _columns(model: type[Model]) -> frozenset[str]:
     fields = [field for field in model._meta.concrete_fields if not field.is_relation]
     return frozenset({"pk", *(field.name for field in fields)})
-
-
-def _clear_cache(**kwargs: Any) -> None:
-    _columns.cache_clear()
-
-
-# A new model may add relations to another one.
-class_prepared.connect(_clear_cache)

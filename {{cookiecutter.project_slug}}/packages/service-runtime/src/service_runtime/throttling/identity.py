@@ -63,7 +63,8 @@ def stored_name(client: str) -> str:
     unchanged. The hash is keyed, so that no client can choose the name of another one.
     """
     # Braces, and an empty name, would spread a client's keys over the slots of a Redis Cluster.
-    if 0 < len(client) <= MAX_CLIENT and client.isprintable() and not {"{", "}"} & {*client}:
+    has_braces = "{" in client or "}" in client
+    if 0 < len(client) <= MAX_CLIENT and client.isprintable() and not has_braces:
         return client
     encoded = client.encode("utf-8", "surrogatepass")
     return f"#{salted_hmac(__name__, encoded, algorithm='sha256').hexdigest()}"
