@@ -62,6 +62,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "service_runtime.logging.middleware.RequestContextMiddleware",
     "service_runtime.metrics.MetricsMiddleware",
+    "service_runtime.fast_path.FastPathMiddleware",
     "service_runtime.http.security_headers.SecurityHeadersMiddleware",
     "service_runtime.api.problems.DebugPageMiddleware",
     "django.middleware.security.SecurityMiddleware",

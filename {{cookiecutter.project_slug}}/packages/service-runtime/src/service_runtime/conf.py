@@ -48,6 +48,9 @@ class Defaults:
     # The server is PgBouncer in transaction mode.
     DATABASE_PGBOUNCER: bool = False
 
+    # Further middleware that FastPathMiddleware can skip (docs/caching.md).
+    FAST_PATH_MIDDLEWARE: list[str] = []
+
     # Redis. Without a URL the cache and the throttles are local to the process.
     REDIS_URL: str = ""
     CACHEOPS_REDIS_URL: str = ""

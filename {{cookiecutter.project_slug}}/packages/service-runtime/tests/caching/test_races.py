@@ -12,7 +12,7 @@ from django.db import connections, transaction
 from django.db.models import Count, Exists, OuterRef
 from django.db.models.sql.compiler import SQLCompiler
 
-from service_runtime.caching.store import Slot
+from service_runtime.caching.slots import Slot
 from tests.shapes.models import City, Place, Restaurant
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]

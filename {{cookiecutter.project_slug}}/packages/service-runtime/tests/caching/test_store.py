@@ -11,11 +11,12 @@ from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
-from service_runtime.caching import store
+from service_runtime.caching import slots
 from service_runtime.caching.dependencies import Dependencies
 from service_runtime.caching.keys import cacheops_prefix
 from service_runtime.caching.store import Result, get_or_compute
 from service_runtime.conf import settings as project
+from service_runtime.redis.circuit_breaker import CircuitBreaker
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
@@ -112,14 +113,14 @@ def test_request_computes_after_the_lock_holder_fails():
 
 
 def test_lock_of_a_dead_process_delays_others_briefly(monkeypatch):
-    monkeypatch.setattr(store, "LOCK_WAIT_SECONDS", 0.05)
-    slot = store.Slot(cacheops_prefix(), cacheops_prefix() + "name", GROUPS.conditions)
+    monkeypatch.setattr(slots, "LOCK_WAIT_SECONDS", 0.05)
+    slot = slots.Slot(cacheops_prefix(), cacheops_prefix() + "name", GROUPS.conditions)
     assert slot.claim() is None
 
     assert get_or_compute("name", GROUPS, lambda: b"mine") == Result(b"mine", "miss")
     with redis.Redis.from_url(project.REDIS_URL) as client:
         (lock,) = client.scan_iter("*:lock")
-        assert 0 < client.pttl(lock) <= store.LOCK_SECONDS * 1000
+        assert 0 < client.pttl(lock) <= slots.LOCK_SECONDS * 1000
 
 
 @pytest.mark.parametrize("pattern", ["*conj:auth_group:", "*answer:name"])
@@ -178,19 +179,19 @@ def test_cache_is_bypassed_when_cacheops_is_disabled(settings):
 @pytest.mark.parametrize("failing", range(6))
 def test_redis_failure_at_any_step_costs_speed_only(monkeypatch, failing):
     """Whether reading, locking or writing fails, this result and the next one are correct."""
-    execute, calls = redis.Redis.execute_command, []
+    call, calls = CircuitBreaker.call_with_retry, []
 
-    def execute_command(self, *args, **options):
-        calls.append(args[0])
+    def call_with_retry(self, do, fail, **options):
+        calls.append(do)
         if len(calls) > failing:
             error = redis.ConnectionError("down")
-            redis_client.breaker.trip(error)
+            self.trip(error)
             raise error
-        return execute(self, *args, **options)
+        return call(self, do, fail, **options)
 
     Group.objects.create(name="a")
     with monkeypatch.context() as patch:
-        patch.setattr(redis.Redis, "execute_command", execute_command)
+        patch.setattr(CircuitBreaker, "call_with_retry", call_with_retry)
         assert get_or_compute("name", GROUPS, names).value == b"a"
 
     assert len(calls) > failing

@@ -95,7 +95,7 @@ class TestRedis:
         limiter = RedisLimiter(redis.Redis.from_url(url, **connection_options(url)))
         limit = Limit(new_key(), 2, 3600)
         limiter.take([limit])
-        before = limiter._clients.get().connection._sock
+        before = limiter.clients.get().connection._sock
         operator.replicaof("127.0.0.1", 1)
         try:
             with pytest.raises(redis.exceptions.ReadOnlyError):
@@ -109,7 +109,7 @@ class TestRedis:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert limiter.take([limit])[0].fits
-        assert limiter._clients.get().connection._sock is not before
+        assert limiter.clients.get().connection._sock is not before
 
     def test_a_flushed_script_is_reloaded(self, limiter, operator):
         limit = Limit(new_key(), 1, 3600)

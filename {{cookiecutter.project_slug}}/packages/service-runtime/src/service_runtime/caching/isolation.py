@@ -1,12 +1,16 @@
 """Request data that identifies the caller, hidden while a cached response is computed."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from django.contrib.messages.storage.cookie import CookieStorage
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 from django.http import HttpRequest
 from rest_framework.request import Request
+
+from ..conf import settings
 
 
 def is_read(request: HttpRequest) -> bool:
@@ -33,6 +37,44 @@ class Hidden:
 
     __getattr__ = __setattr__ = __eq__ = __bool__ = __str__ = __int__ = __iter__ = _reject
     __hash__ = __getitem__ = __setitem__ = __contains__ = __len__ = _reject
+
+
+class UrlArguments:
+    """What a function in the `depends_on` of a public response sees of the view: its kwargs.
+
+    The fast path calls it once for many requests to a URL.
+    """
+
+    def __init__(self, kwargs: dict[str, Any]) -> None:
+        self.kwargs = kwargs
+
+    def __getattr__(self, name: str) -> Any:
+        raise ImproperlyConfigured(
+            f"A function in depends_on reads view.{name}. With public=True it can use view.kwargs"
+            " only: use shared=True instead."
+        )
+
+
+@contextmanager
+def without_database() -> Iterator[None]:
+    """Reject queries, whose results can change after the function has been called."""
+    with ExitStack() as stack:
+        for connection in connections.all():
+            stack.enter_context(connection.execute_wrapper(_reject_query))
+        yield
+
+
+def _reject_query(*args: object) -> Any:
+    raise ImproperlyConfigured(
+        "A function in depends_on queries the database, which public=True does not support: use"
+        " shared=True instead, or a subquery."
+    )
+
+
+def personal_cookies() -> frozenset[str]:
+    """Return the names of the cookies that can identify a user."""
+    names = (settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME, CookieStorage.cookie_name)
+    return frozenset(names)
 
 
 @contextmanager

@@ -4,14 +4,12 @@ from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, TypeVar
 
-from django.contrib.messages.storage.cookie import CookieStorage
 from django.db.models import Model
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from ..conf import settings
 from .dependencies import Dependencies, declare
-from .isolation import is_read, replaced, without
+from .isolation import is_read, personal_cookies, replaced, without
 from .payloads import NotCacheableError, key_of, render, respond, serialize
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
@@ -60,8 +58,7 @@ def _compute(view: Any, request: HttpRequest, args: Any, kwargs: Any) -> bytes:
 
 def _is_personal(request: HttpRequest) -> bool:
     """Return whether a request may identify its user."""
-    cookies = {settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME, CookieStorage.cookie_name}
-    return "Authorization" in request.headers or not cookies.isdisjoint(request.COOKIES)
+    return "Authorization" in request.headers or not personal_cookies().isdisjoint(request.COOKIES)
 
 
 def _became_personal(request: HttpRequest) -> bool:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -13,7 +13,7 @@ from django.utils.cache import get_conditional_response, patch_vary_headers
 from ..conf import settings
 from ..metrics import cache_requests
 from .dependencies import Dependencies
-from .store import Result, get_or_compute
+from .store import get_or_compute
 
 # RFC 9211.
 _CACHE_STATUS = {"hit": "hit", "miss": "fwd=miss", "collapsed": "fwd=miss; collapsed"}
@@ -41,7 +41,7 @@ def key_of(view: Callable[..., Any], request: HttpRequest, *factors: object) -> 
         *(timezone.get_current_timezone_name(), *factors),
     )
     digest = hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16)
-    return f"answer:{digest.hexdigest()}"
+    return f"response:{digest.hexdigest()}"
 
 
 def render(response: Any) -> HttpResponseBase:
@@ -54,7 +54,9 @@ def render(response: Any) -> HttpResponseBase:
 def serialize(
     response: HttpResponseBase, shared: bool, vary: set[str], headers: Iterable[str] = ()
 ) -> bytes:
-    """Return the stored form of a response: its headers as JSON on a line, then the body.
+    """Return the stored form of a response: its headers as JSON, its ETag, and its body.
+
+    The first two are lines. The headers alone are the same for each content of a URL.
 
     Args:
         response: the response to a request that others will share.
@@ -72,8 +74,29 @@ def serialize(
     response.setdefault("Cache-Control", "no-cache" if shared else "private, no-cache")
     content: bytes = response.content  # type: ignore[attr-defined]
     digest = hashlib.blake2b(content, digest_size=16, person=b"etag")
-    response.setdefault("ETag", f'"{digest.hexdigest()}"')
-    return json.dumps(dict(response.items())).encode() + b"\n" + content
+    etag = response.get("ETag", f'"{digest.hexdigest()}"')
+    del response["ETag"]
+    return json.dumps(dict(response.items())).encode() + f"\n{etag}\n".encode() + content
+
+
+class Stored(NamedTuple):
+    """The parts of a stored response.
+
+    Attributes:
+        head: the headers, except ETag, as JSON.
+        etag: the ETag.
+        body: the body.
+    """
+
+    head: bytes
+    etag: str
+    body: bytes
+
+
+def split(value: bytes) -> Stored:
+    """Return the parts of what `serialize` returned."""
+    head, etag, body = value.split(b"\n", 2)
+    return Stored(head, etag.decode(), body)
 
 
 def _is_cacheable(response: HttpResponseBase, vary: set[str]) -> bool:
@@ -91,17 +114,38 @@ def _is_cacheable(response: HttpResponseBase, vary: set[str]) -> bool:
     )
 
 
+class Source(NamedTuple):
+    """Where a public response is stored, as `request.cached_response`.
+
+    Attributes:
+        name: the name of the result.
+        dependencies: its dependencies.
+        head: the stored headers.
+    """
+
+    name: str
+    dependencies: Dependencies
+    head: bytes
+
+
 def respond(
     request: HttpRequest,
     key: str,
     dependencies: Dependencies,
     compute: Callable[[], bytes],
     timeout: int | None,
+    *,
+    public: bool = False,
 ) -> HttpResponseBase:
     """Return a response from the cache, or compute and store it.
 
-    `compute` may raise NotCacheableError, whose response is returned. The other arguments are those
-    of get_or_compute.
+    Args:
+        request: the request.
+        key: the name of the result.
+        dependencies: those of get_or_compute.
+        compute: that of get_or_compute; its NotCacheableError contains the response.
+        timeout: that of get_or_compute.
+        public: whether to set `request.cached_response`, for the fast path.
     """
     try:
         result = get_or_compute(key, dependencies, compute, timeout)
@@ -109,16 +153,15 @@ def respond(
         cache_requests("responses", "bypass").inc()
         return error.response
     cache_requests("responses", result.outcome).inc()
-    return _deserialize(request, result)
-
-
-def _deserialize(request: HttpRequest, result: Result) -> HttpResponseBase:
-    head, _, body = result.value.partition(b"\n")
-    headers = json.loads(head)
-    response: Any = HttpResponse(body, headers=headers)
+    stored = split(result.value)
+    if public and result.outcome != "bypass":
+        request.cached_response = Source(key, dependencies, stored.head)  # type: ignore[attr-defined]
+    headers = json.loads(stored.head)
+    response: Any = HttpResponse(stored.body, headers=headers)
     if "Content-Type" not in headers:  # Django adds a default
         del response["Content-Type"]
-    response = get_conditional_response(request, etag=response["ETag"], response=response)
+    response["ETag"] = stored.etag
+    response = get_conditional_response(request, etag=stored.etag, response=response)
     status = _CACHE_STATUS.get(result.outcome, "fwd=bypass")
     response["Cache-Status"] = f"{settings.SERVICE_NAME}; {status}"
     return response  # type: ignore[no-any-return]

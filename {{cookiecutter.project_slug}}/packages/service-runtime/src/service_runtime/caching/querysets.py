@@ -24,7 +24,8 @@ from django.db.models.sql import Query
 
 from .dependencies import UNTRACKED, Conditions, missing_entry
 from .exact import exact
-from .store import Slot, is_bypassed
+from .slots import Slot
+from .store import is_bypassed
 
 logger = logging.getLogger(__name__)
 _local = threading.local()

@@ -28,7 +28,7 @@ from rest_framework.response import Response
 
 from ..conf import settings
 from .dependencies import Dependencies, declare
-from .isolation import anonymous, is_read
+from .isolation import UrlArguments, anonymous, is_read, without_database
 from .payloads import NotCacheableError, key_of, render, respond, serialize
 
 Dependency = type[Model] | Callable[[Any], QuerySet[Any]]
@@ -41,6 +41,7 @@ _CREDENTIALS = frozenset({"authorization", "cookie"})
 def cached_response(
     *depends_on: Dependency,
     shared: bool = False,
+    public: bool = False,
     timeout: int | None = None,
     vary_on: Factor | Sequence[Factor] = (),
 ) -> Callable[[Handler], Handler]:
@@ -51,6 +52,9 @@ def cached_response(
             the rows count that meet its conditions by `=` and `in`.
         shared: whether all callers get the same response. While it is computed, reading the user
             or the session raises ImproperlyConfigured, and the Authorization header is absent.
+        public: whether, moreover, anyone may read it. FastPathMiddleware then serves it to callers
+            without credentials: its permissions are not asked. A check finds views that this would
+            change. The functions in `depends_on` can use the view's `kwargs`, and no database.
         timeout: the TTL in seconds; the smallest of the models' CACHEOPS timeouts if None.
         vary_on: further factors of the response: a header's name, a function that returns a value
             with its own `repr()` or a row, or several of these. The view may name these headers in
@@ -59,7 +63,9 @@ def cached_response(
     if not depends_on:
         raise TypeError("cached_response needs the models whose changes make a response stale.")
     factors = [vary_on] if isinstance(vary_on, str) or callable(vary_on) else list(vary_on)
-    policy = _Policy(depends_on, shared, timeout, factors)
+    if public and factors:
+        raise TypeError("A public response cannot have vary_on: use shared=True instead.")
+    policy = _Policy(depends_on, shared or public, public, timeout, factors)
 
     def decorate(handler: Handler) -> Handler:
         declare(handler, policy.models)
@@ -68,6 +74,8 @@ def cached_response(
         def wrapper(*args: Any, **kwargs: Any) -> HttpResponseBase:
             return policy.respond(handler, args, kwargs)
 
+        # Another decorator around it copies the attribute, but is another function.
+        wrapper.public_handler = wrapper if public else None  # type: ignore[attr-defined]
         return wrapper  # type: ignore[return-value]
 
     return decorate
@@ -77,11 +85,17 @@ class _Policy:
     """The arguments of a cached_response."""
 
     def __init__(
-        self, depends_on: Any, shared: bool, timeout: int | None, factors: list[Factor]
+        self,
+        depends_on: Any,
+        shared: bool,
+        public: bool,
+        timeout: int | None,
+        factors: list[Factor],
     ) -> None:
         self.models = [found for found in depends_on if isinstance(found, type)]
         self._querysets = [found for found in depends_on if not isinstance(found, type)]
         self._shared = shared
+        self._public = public
         self._timeout = timeout
         self._factors = factors
         self._headers = [factor for factor in factors if isinstance(factor, str)]
@@ -109,17 +123,25 @@ class _Policy:
             *(_value_of(factor, request) for factor in self._factors),
         )
         compute = partial(self._compute, handler, request, args, kwargs)
-        return respond(request._request, key, dependencies, compute, self._timeout)
+        return respond(
+            *(request._request, key, dependencies, compute, self._timeout), public=self._public
+        )
 
     def _dependencies(self, handler: Any, request: Request) -> Dependencies | None:
         view = request.parser_context["view"]
         try:
-            return Dependencies.of([*self.models, *(found(view) for found in self._querysets)])
+            if self._public and self._querysets:
+                with without_database():
+                    return self._find_dependencies(UrlArguments(view.kwargs))
+            return self._find_dependencies(view)
         except (TypeError, ValueError, ValidationError):  # an invalid key: the handler will say so
             return None
         except ImproperlyConfigured as error:  # a queryset's model; a check finds the others
             _report(f"{handler.__qualname__} is not cached. {error}")
             return None
+
+    def _find_dependencies(self, view: Any) -> Dependencies:
+        return Dependencies.of([*self.models, *(found(view) for found in self._querysets)])
 
     def _compute(self, handler: Any, request: Request, args: Any, kwargs: Any) -> bytes:
         with anonymous(request, handler, self._shared, "cookie" in self._named):

@@ -147,7 +147,7 @@ class FrameworkThrottle(BaseThrottle):
     def has_own_rate(cls) -> bool:
         """Return whether the class defines its rate, instead of the settings."""
         uses_settings = cls.THROTTLE_RATES is configured_rates()
-        return bool(cls.rate) or not uses_settings or "get_rate" in cls._overridden_hooks()
+        return bool(cls.rate) or not uses_settings or "get_rate" in cls.overridden_hooks()
 
     def own_rate(self, overridden: Set[str], request: Request | None = None) -> Rate | None:
         """Return the rate that the class or instance defines; None if the settings define it.
@@ -168,10 +168,11 @@ class FrameworkThrottle(BaseThrottle):
 
     def overridden(self) -> Set[str]:
         """Return the names of the hooks that the class or the instance overrides."""
-        return vars(self).keys() | self._overridden_hooks()
+        return vars(self).keys() | self.overridden_hooks()
 
     @classmethod
-    def _overridden_hooks(cls) -> Set[str]:
+    def overridden_hooks(cls) -> Set[str]:
+        """Return the names of the hooks that the class overrides."""
         hooks = _hooks(cls)
         if hooks == _DEFAULT_HOOKS:  # the common case, which is quick
             return set()

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from ..conf import settings
 from .decisions import Policy, Scope, ThrottlingUnavailableError, decide
 from .identity import client_of
-from .throttles import Throttling
+from .state import Throttling
 
 View = Callable[..., HttpResponse]
 Clients = Mapping[str, Callable[[HttpRequest], str | None]]
@@ -26,31 +26,39 @@ class ThrottlingMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self._draft = settings.THROTTLING_HEADERS in {"draft", "both"}
-        self._legacy = settings.THROTTLING_HEADERS in {"legacy", "both"}
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        named = _reported(request)
-        if named and self._draft:
-            response["RateLimit-Policy"] = ", ".join(
-                f'"{name}";q={policy.limit.limit}'
-                + (f";w={policy.limit.period}" if policy.limit.period else "")
-                for name, policy in named
-            )
-            response["RateLimit"] = ", ".join(
-                f'"{name}";r={policy.outcome.remaining}'
-                + (f";t={_until_more(policy)}" if policy.limit.period else "")
-                for name, policy in named
-            )
-        if named and self._legacy:
-            enforced = [policy for _, policy in named]
-            tightest = min(enforced, key=lambda p: (p.outcome.remaining, -_until_more(p)))
-            response["X-RateLimit-Limit"] = str(tightest.limit.limit)
-            response["X-RateLimit-Remaining"] = str(tightest.outcome.remaining)
-            if tightest.limit.period:
-                response["X-RateLimit-Reset"] = str(_until_more(tightest))
+        for name, value in fields_of(request).items():
+            response[name] = value
         return response
+
+
+def fields_of(request: HttpRequest) -> dict[str, str]:
+    """Return the fields that THROTTLING_HEADERS selects, for a request that was throttled."""
+    named = _reported(request)
+    fields: dict[str, str] = {}
+    if not named:
+        return fields
+    if settings.THROTTLING_HEADERS in {"draft", "both"}:
+        fields["RateLimit-Policy"] = ", ".join(
+            f'"{name}";q={policy.limit.limit}'
+            + (f";w={policy.limit.period}" if policy.limit.period else "")
+            for name, policy in named
+        )
+        fields["RateLimit"] = ", ".join(
+            f'"{name}";r={policy.outcome.remaining}'
+            + (f";t={_until_more(policy)}" if policy.limit.period else "")
+            for name, policy in named
+        )
+    if settings.THROTTLING_HEADERS in {"legacy", "both"}:
+        enforced = [policy for _, policy in named]
+        tightest = min(enforced, key=lambda p: (p.outcome.remaining, -_until_more(p)))
+        fields["X-RateLimit-Limit"] = str(tightest.limit.limit)
+        fields["X-RateLimit-Remaining"] = str(tightest.outcome.remaining)
+        if tightest.limit.period:
+            fields["X-RateLimit-Reset"] = str(_until_more(tightest))
+    return fields
 
 
 def _reported(request: HttpRequest) -> list[tuple[str, Policy]]:

@@ -134,12 +134,12 @@ class RedisLimiter:
 
     def __init__(self, client: redis.Redis, script: str = RING_SCRIPT) -> None:
         self._client = client
-        self._clients = ThreadClients(client)
+        self.clients = ThreadClients(client)
         self._ring = RingScript(script)
 
     def take(self, limits: Sequence[Limit], cost: int = 1) -> list[Outcome]:
         """See `Limiter.take`."""
-        return self._ring.run(self._clients.get().execute_command, limits, cost)
+        return self._ring.run(self.clients.execute, limits, cost)
 
     def reset(self, keys: Sequence[str]) -> int:
         """See `Limiter.reset`."""

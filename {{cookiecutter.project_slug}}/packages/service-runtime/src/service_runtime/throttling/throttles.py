@@ -9,7 +9,6 @@ for Django REST framework's classes keeps its meaning, or raises TypeError when 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -18,8 +17,9 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from .compatibility import FrameworkThrottle, django_request
-from .decisions import Decision, Policy, Scope, decide
+from .decisions import Decision, Scope, decide
 from .identity import safe_name
+from .state import EARLY, Throttling
 
 
 class RateThrottle(FrameworkThrottle):
@@ -136,23 +136,6 @@ def _for_request(value: Any, request: Request, view: APIView) -> Any:
     return next((value[key] for key in keys if key in value), None)
 
 
-@dataclass
-class Throttling:
-    """The state of a request's throttling, as `request.throttling`.
-
-    Attributes:
-        view: the view whose throttles count the request.
-        policies: the policies to report to the client.
-        counted: the scopes that the request was counted in.
-        joint: the decision of the throttles that are decided together.
-    """
-
-    view: Any = None
-    policies: list[Policy] = field(default_factory=list)
-    counted: set[Scope] = field(default_factory=set)
-    joint: Decision | None = None
-
-
 def _decide(request: Request, view: APIView, throttle: RateThrottle) -> Decision:
     """Return the decision for a request to a view, which counts it unless it was counted before.
 
@@ -162,8 +145,12 @@ def _decide(request: Request, view: APIView, throttle: RateThrottle) -> Decision
     """
     http_request: Any = django_request(request)
     state = getattr(http_request, "throttling", None)
-    if state is None or state.view is not view:
+    if state is not None and state.view is EARLY:
+        state.view = view
+    elif state is None or state.view is not view:
         state = Throttling(view)
+    if state.error:
+        raise state.error
     is_joint = _is_joint(throttle)
     if state.joint is not None and (is_joint or not state.joint):
         return state.joint
@@ -177,8 +164,9 @@ def _decide(request: Request, view: APIView, throttle: RateThrottle) -> Decision
     new = [scope for scope in scopes if scope not in state.counted]
     if new:
         http_request.throttling = state
-        state.policies += decide(http_request, new, _cost(request, view)).policies
-        state.counted.update(new)
+        state.cost = _cost(request, view)
+        state.policies += decide(http_request, new, state.cost).policies
+        state.counted += new
     decision = Decision([policy for policy in state.policies if policy.scope in scopes])
     if is_joint:
         state.joint = decision

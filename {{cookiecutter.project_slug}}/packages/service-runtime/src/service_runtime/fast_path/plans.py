@@ -1,0 +1,131 @@
+"""How to serve a URL without its view, as learned from a response of that view."""
+
+from typing import Any, NamedTuple
+
+import redis
+from django.db import connections
+from django.http import HttpRequest, HttpResponse
+from django.urls import ResolverMatch
+from django.utils.cache import get_conditional_response
+
+from ..caching.keys import cacheops_prefix
+from ..caching.payloads import Source, split
+from ..caching.slots import Slot, readers, verify
+from ..caching.store import is_bypassed
+from ..conf import settings
+from ..metrics import cache_requests
+from ..redis import ThreadClients
+from ..throttling.decisions import Scope, limiter
+from ..throttling.headers import fields_of
+from ..throttling.identity import client_of
+from ..throttling.limiter import RedisLimiter
+from ..throttling.state import decide_early
+from .eligibility import has_hooks, obstacles
+
+# The headers of a response by their lowercase names, as Django stores them.
+Headers = dict[str, tuple[str, str]]
+
+
+class Plan(NamedTuple):
+    """What serving a URL takes.
+
+    Attributes:
+        match: the view, for metrics and logs.
+        scopes: the scopes that a request counts in, without the client.
+        cost: how many requests it counts as.
+        prefix: cacheops' prefix, which is another one after a restart of Redis.
+        keys: the keys of the response and its stamps.
+        head: the stored headers. If they change, the view is called.
+        headers: the headers of the whole response, by its status and the fields of its throttles.
+    """
+
+    match: ResolverMatch
+    scopes: list[Scope]
+    cost: int
+    prefix: str
+    keys: list[str]
+    head: bytes
+    headers: dict[tuple[int, tuple[str, ...]], Headers]
+
+    def serve(self, request: HttpRequest) -> HttpResponse | None:
+        """Return the response, or None if the view has to be called.
+
+        The request has been counted then, and the view's throttles do not count it again.
+        """
+        if not settings.CACHEOPS_ENABLED or self.prefix != cacheops_prefix():
+            return None
+        if is_bypassed(connections):
+            return None
+        value = self._count_and_read(request)
+        if value is None:
+            return None
+        stored = split(value)
+        if stored.head != self.head:
+            return None
+        response: Any = HttpResponse(stored.body)
+        if "HTTP_IF_NONE_MATCH" in request.META:
+            response = get_conditional_response(request, etag=stored.etag, response=response)
+        fields = fields_of(request)
+        known = self.headers.get((response.status_code, (*fields,)))
+        if known is None:
+            return None
+        headers = {**known, "etag": ("ETag", stored.etag)}
+        if response.status_code == 200:
+            headers["content-length"] = ("Content-Length", str(len(stored.body)))
+        for name, field in fields.items():
+            headers[name.lower()] = (name, field)
+        response.headers._store = headers
+        request.resolver_match = self.match
+        cache_requests("responses", "hit").inc()
+        return response  # type: ignore[no-any-return]
+
+    def _count_and_read(self, request: HttpRequest) -> bytes | None:
+        """Count the request, and return the stored response if the request is allowed."""
+        client = client_of(request, None)
+        scopes = [scope._replace(client=client) for scope in self.scopes]
+        clients = _clients()
+        with clients.append("MGET", *self.keys) as read:
+            if not decide_early(request, scopes, self.cost):
+                return None
+        values = read.reply
+        try:
+            if values is None:  # nothing was counted, or in another server
+                values = readers().execute("MGET", *self.keys)
+        except redis.RedisError:
+            return None
+        return None if isinstance(values, Exception) else verify(self.keys[0], values)[0]
+
+
+def _clients() -> ThreadClients:
+    """Return the clients that count requests, if the same server has the cached responses."""
+    counting = limiter()
+    is_shared = settings.THROTTLING_REDIS_URL == settings.CACHEOPS_REDIS
+    return counting.clients if is_shared and isinstance(counting, RedisLimiter) else readers()
+
+
+def learn(request: HttpRequest, response: HttpResponse, plan: Plan | None) -> Plan | None:
+    """Return a plan to serve the following requests like this one; None if that is impossible.
+
+    Args:
+        request: a request without credentials.
+        response: the response of its view.
+        plan: the previous plan for its URL.
+    """
+    source: Source | None = getattr(request, "cached_response", None)
+    match = request.resolver_match
+    if source is None or match is None or response.status_code not in {200, 304}:
+        return None
+    if response.cookies or has_hooks() or obstacles(match.func, str(request.method)):
+        return None
+    state: Any = getattr(request, "throttling", None)
+    scopes = [scope._replace(client="") for scope in state.counted] if state else []
+    cost = state.cost if state else 1
+    prefix = cacheops_prefix()
+    keys = Slot(prefix, prefix + source.name, source.dependencies.conditions).keys
+    learned = Plan(match, scopes, cost, prefix, keys, source.head, {})
+    if plan and plan._replace(match=match, headers={}) == learned:
+        learned = plan
+    headers: Any = {**response.headers._store}
+    headers["cache-status"] = ("Cache-Status", f"{settings.SERVICE_NAME}; hit; detail=fast-path")
+    learned.headers[response.status_code, (*fields_of(request),)] = headers
+    return learned
