@@ -70,7 +70,7 @@ def test_write_is_visible_to_the_next_read(client, write):
         group.name = "b"
         group.save()
     elif write == "update":
-        Group.objects.filter(pk=group.pk).invalidated_update(name="b")
+        Group.objects.filter(pk=group.pk).update(name="b")
     else:
         Group.objects.filter(pk=group.pk).delete()
 

@@ -92,7 +92,8 @@ def obstacles(view: Callable[..., Any], method: str) -> list[str]:
     return [
         *_of_callback(view, cls, options),
         *_of_handler(view, cls, method),
-        *_of_class(configured),
+        *_of_attributes(configured),
+        *_of_policies(configured),
     ]
 
 
@@ -139,13 +140,16 @@ def _is_framework(module: str) -> bool:
     return module.startswith(("rest_framework.", "django."))
 
 
-def _of_class(cls: Any) -> Iterator[str]:
+def _of_attributes(cls: Any) -> Iterator[str]:
     for name in METHODS:
         if not _is_framework(_module_of(cls, name)):
             yield f"it overrides {name}"
     for name in CONSTANTS:
         if _is_computed(cls, name):
             yield f"its {name} is computed"
+
+
+def _of_policies(cls: Any) -> Iterator[str]:
     for permission in cls.permission_classes:
         if permission not in PERMISSIONS:
             yield f"its permission {_name(permission)} can deny an anonymous read"
