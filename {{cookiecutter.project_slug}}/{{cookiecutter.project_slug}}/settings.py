@@ -70,6 +70,8 @@ MIDDLEWARE = [
     # Outermost, so that every response and every log line has the request ID.
     "service_runtime.logging.middleware.RequestContextMiddleware",
     "service_runtime.metrics.MetricsMiddleware",
+    # Skips the middleware below where it serves a public cached response (docs/caching.md).
+    "service_runtime.fast_path.FastPathMiddleware",
     "service_runtime.http.security_headers.SecurityHeadersMiddleware",
     "service_runtime.api.problems.DebugPageMiddleware",  # active in development only
     "django.middleware.security.SecurityMiddleware",

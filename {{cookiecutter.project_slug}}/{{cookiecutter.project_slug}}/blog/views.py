@@ -46,7 +46,7 @@ class BlogApiView(generics.ListCreateAPIView[Blog]):
             raise ValidationError({"author": f"{author!r} is not the ID of an author."})
         return blogs.filter(author_id=int(author))
 
-    @cached_response(Blog, Author, shared=True)
+    @cached_response(Blog, Author, public=True)
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().list(request, *args, **kwargs)
 
@@ -68,7 +68,7 @@ class BlogDetailApiView(generics.RetrieveUpdateDestroyAPIView[Blog]):
     throttle_classes = [ScopedRateThrottle]
     throttle_scope = "blog_limit"
 
-    @cached_response(lambda view: Blog.objects.filter(pk=view.kwargs["pk"]), Author, shared=True)
+    @cached_response(lambda view: Blog.objects.filter(pk=view.kwargs["pk"]), Author, public=True)
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().retrieve(request, *args, **kwargs)
 
@@ -82,7 +82,7 @@ class AuthorApiView(generics.ListCreateAPIView[Author]):
     throttle_classes = [ScopedRateThrottle]
     throttle_scope = "author_limit"
 
-    @cached_response(Author, shared=True)
+    @cached_response(Author, public=True)
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().list(request, *args, **kwargs)
 
@@ -100,6 +100,6 @@ class AuthorDetailApiView(generics.RetrieveUpdateDestroyAPIView[Author]):
     throttle_classes = [ScopedRateThrottle]
     throttle_scope = "author_limit"
 
-    @cached_response(lambda view: Author.objects.filter(pk=view.kwargs["pk"]), shared=True)
+    @cached_response(lambda view: Author.objects.filter(pk=view.kwargs["pk"]), public=True)
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().retrieve(request, *args, **kwargs)

@@ -10,6 +10,7 @@ from django.core.checks import run_checks
 from django.test import Client
 from django.urls import path
 from django.utils.decorators import method_decorator
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.generics import GenericAPIView
@@ -24,7 +25,7 @@ from rest_framework.viewsets import ReadOnlyModelViewSet
 from service_runtime.caching.responses import cached_response
 from service_runtime.fast_path.eligibility import obstacles
 from service_runtime.throttling import AnonRateThrottle, ScopedRateThrottle, UserRateThrottle
-from tests.fast_path.views import GroupSerializer
+from tests.fast_path.views import Groups, GroupSerializer
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 
@@ -175,9 +176,21 @@ def view(*, of: Any = Public, **attributes: Any) -> Any:
     return type("View", (of,), {"__module__": __name__, **attributes}).as_view()  # type: ignore[attr-defined]
 
 
+@extend_schema_view(list=extend_schema(description="All."))
+class Documented(Set):
+    """Its wrapper of `list` only carries the schema."""
+
+
+@extend_schema_view(get=extend_schema(description="All."))
+class DocumentedGroups(Groups):
+    """Its wrapper of `get` only carries the schema."""
+
+
 ELIGIBLE = {
     "plain": Public.as_view(),
     "list of a viewset": Set.as_view({"get": "list"}),
+    "documented": Documented.as_view({"get": "list"}),
+    "documented list": DocumentedGroups.as_view(),
     "detail of that viewset": Set.as_view({"get": "retrieve"}),
     "version by Accept": view(versioning_class=AcceptHeaderVersioning),
     "scope of a subclass": view(throttle_classes=[Burst, OwnRate]),

@@ -128,12 +128,25 @@ def _handlers(view: Any, cls: Any, method: str) -> list[str]:
 
 
 def _is_public(handler: Any) -> bool:
+    handler = _undecorated(handler)
     return handler is not None and getattr(handler, "public_handler", None) is handler
 
 
+def _undecorated(function: Any) -> Any:
+    """Return a function without drf-spectacular's wrappers, which only carry a schema."""
+    while getattr(function, "__globals__", {}).get("__name__") == "drf_spectacular.drainage":
+        function = function.__wrapped__
+    return function
+
+
 def _module_of(cls: Any, name: str) -> str:
-    """Return the module of the class that defines an attribute: a decorator copies a function's."""
-    return next((base.__module__ for base in cls.__mro__ if name in vars(base)), "")
+    """Return the module of the class that defines an attribute.
+
+    A function's own `__module__` is no proof: decorators copy it.
+    """
+    value = _undecorated(getattr_static(cls, name, None))
+    owners = [base.__module__ for base in cls.__mro__ if vars(base).get(name) is value]
+    return owners[-1] if owners else ""
 
 
 def _is_framework(module: str) -> bool:
