@@ -97,7 +97,7 @@ THROTTLE_REQUESTS = Counter(
 )
 _CACHE_REQUESTS = Counter(
     "cache_requests_total",
-    "Cache reads: hit, miss, collapsed (waited for another request's computation) or bypass.",
+    "Cache reads: hit, stale, miss, collapsed (waited for another request's computation), bypass.",
     ["cache", "outcome"],
 )
 LOG_RECORDS = Counter("log_records_total", "Log records, written or not.", ["severity"])

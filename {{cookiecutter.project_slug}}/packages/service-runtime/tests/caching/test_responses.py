@@ -497,3 +497,8 @@ def test_outcomes_are_counted(client_of):
         "hit": 1,
         "bypass": 1,
     }
+
+
+def test_private_response_is_never_stale():
+    with pytest.raises(TypeError, match="stale needs shared=True"):
+        cached_response(Group, stale=30)

@@ -11,7 +11,7 @@ from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
-from service_runtime.caching import slots
+from service_runtime.caching import slots, store
 from service_runtime.caching.dependencies import Dependencies
 from service_runtime.caching.keys import cacheops_prefix
 from service_runtime.caching.store import Result, get_or_compute
@@ -21,6 +21,11 @@ from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 GROUPS = Dependencies({"auth_group": [{}]}, 60)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_current(monkeypatch):
+    monkeypatch.setattr(store, "_current", {})
 
 
 def names():
@@ -112,6 +117,62 @@ def test_request_computes_after_the_lock_holder_fails():
     assert get_or_compute("name", GROUPS, names) == Result(b"mine", "hit")
 
 
+class Computation:
+    """A computation in another thread that ends when it is told to."""
+
+    def __init__(self, name="name", **options):
+        self._started, self._end = threading.Event(), threading.Event()
+        self._pool = ThreadPoolExecutor(1)
+        self._future = self._pool.submit(get_or_compute, name, GROUPS, self._compute, **options)
+        assert self._started.wait(20)
+
+    def _compute(self):
+        self._started.set()
+        self._end.wait(20)
+        return names()
+
+    def end(self):
+        self._end.set()
+        return self._future.result()
+
+
+def test_former_result_is_returned_while_another_request_computes():
+    Group.objects.create(name="a")
+    for outcome in ("miss", "hit"):
+        assert get_or_compute("name", GROUPS, names, stale=30).outcome == outcome
+    Group.objects.create(name="b")
+    other = Computation(stale=30)
+
+    assert get_or_compute("name", GROUPS, names, stale=30) == Result(b"a", "stale")
+    assert other.end() == Result(b"a,b", "miss")
+    assert get_or_compute("name", GROUPS, names, stale=30) == Result(b"a,b", "hit")
+
+
+def test_stale_result_is_not_older_than_allowed():
+    Group.objects.create(name="a")
+    get_or_compute("name", GROUPS, names, stale=30)
+    get_or_compute("name", GROUPS, names, stale=30)
+    Group.objects.create(name="b")
+    other = Computation(stale=30)
+    [(key, current)] = store._current.items()
+    store._current[key] = current - 30
+    waiting = ThreadPoolExecutor(1).submit(get_or_compute, "name", GROUPS, names, stale=30)
+
+    assert other.end().value == b"a,b"
+    assert waiting.result() == Result(b"a,b", "collapsed")
+
+
+def test_result_that_was_never_current_here_is_not_returned():
+    """Another process may have invalidated it long ago."""
+    get_or_compute("name", GROUPS, lambda: b"old", stale=30)
+    Group.objects.create(name="a")
+    other = Computation(stale=30)
+    waiting = ThreadPoolExecutor(1).submit(get_or_compute, "name", GROUPS, names, stale=30)
+
+    assert other.end() == Result(b"a", "miss")
+    assert waiting.result() == Result(b"a", "collapsed")
+
+
 def test_lock_of_a_dead_process_delays_others_briefly(monkeypatch):
     monkeypatch.setattr(slots, "LOCK_WAIT_SECONDS", 0.05)
     slot = slots.Slot(cacheops_prefix(), cacheops_prefix() + "name", GROUPS.conditions)
@@ -123,14 +184,14 @@ def test_lock_of_a_dead_process_delays_others_briefly(monkeypatch):
         assert 0 < client.pttl(lock) <= slots.LOCK_SECONDS * 1000
 
 
-@pytest.mark.parametrize("pattern", ["*conj:auth_group:", "*answer:name"])
+@pytest.mark.parametrize("pattern", ["*conj:auth_group:", "*response:name"])
 def test_evicted_key_is_a_miss(pattern):
-    get_or_compute("answer:name", GROUPS, lambda: b"old")
+    get_or_compute("response:name", GROUPS, lambda: b"old")
     with redis.Redis.from_url(project.REDIS_URL) as client:
         (key,) = client.scan_iter(pattern)
         client.delete(key)
 
-    assert get_or_compute("answer:name", GROUPS, lambda: b"new") == Result(b"new", "miss")
+    assert get_or_compute("response:name", GROUPS, lambda: b"new") == Result(b"new", "miss")
 
 
 def test_uncommitted_writes_are_visible_to_their_transaction_only(elsewhere):

@@ -1,5 +1,6 @@
 """The second response to a URL comes from the fast path, with every guarantee of the first."""
 
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
 
 import pytest
@@ -340,3 +341,20 @@ def test_new_response_with_the_same_headers_is_served_at_once(client, elsewhere)
 
     assert is_fast(response)
     assert [each["name"] for each in response.json()] == ["a"]
+
+
+def test_stale_response_of_a_fast_one(client):
+    """The fast path remembers when a response was current."""
+    url = "/api/slow/"
+    learned(client, url)
+    views.compute.clear()
+    Group.objects.create(name="a")
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(get, Client(), url)
+        wait_for(lambda: list(redis_client.plain.scan_iter("*:lock")))
+        stale = get(client, url)
+        views.compute.set()
+
+    assert stale.headers["Cache-Status"].endswith("; hit; detail=stale")
+    assert stale.json() == {"groups": 0}
+    assert other.result().json() == get(client, url).json() == {"groups": 1}

@@ -1,6 +1,7 @@
 """Public, shared and private views, each of which counts its calls."""
 
 import itertools
+import threading
 
 from django.contrib.auth.models import Group
 from django.urls import path
@@ -15,6 +16,8 @@ from service_runtime.throttling import AnonRateThrottle, ScopedRateThrottle
 
 calls = itertools.count()
 links = ["<next>"]
+compute = threading.Event()
+compute.set()
 
 
 class GroupSerializer(ModelSerializer):
@@ -57,6 +60,15 @@ class Unthrottled(GenericAPIView):
         return Response({"groups": Group.objects.count()}, headers={"Link": links[-1]})
 
 
+class Slow(GenericAPIView):
+    queryset = Group.objects.all()
+
+    @cached_response(Group, public=True, stale=30)
+    def get(self, request):
+        compute.wait(20)
+        return Response({"groups": Group.objects.count()})
+
+
 class Shared(GenericAPIView):
     queryset = Group.objects.all()
 
@@ -88,6 +100,7 @@ urlpatterns = [
     path("api/groups/", Groups.as_view()),
     path("api/groups/<int:pk>/", GroupDetail.as_view()),
     path("api/unthrottled/", Unthrottled.as_view()),
+    path("api/slow/", Slow.as_view()),
     path("api/shared/", Shared.as_view()),
     path("api/own/", Own.as_view()),
     path("api/set/", GroupSet.as_view({"get": "list"})),

@@ -16,7 +16,12 @@ from .dependencies import Dependencies
 from .store import get_or_compute
 
 # RFC 9211.
-_CACHE_STATUS = {"hit": "hit", "miss": "fwd=miss", "collapsed": "fwd=miss; collapsed"}
+_CACHE_STATUS = {
+    "hit": "hit",
+    "stale": "hit; detail=stale",
+    "miss": "fwd=miss",
+    "collapsed": "fwd=miss; collapsed",
+}
 
 
 class NotCacheableError(Exception):
@@ -121,11 +126,13 @@ class Source(NamedTuple):
         name: the name of the result.
         dependencies: its dependencies.
         head: the stored headers.
+        stale: that of get_or_compute.
     """
 
     name: str
     dependencies: Dependencies
     head: bytes
+    stale: float
 
 
 def respond(
@@ -134,7 +141,7 @@ def respond(
     dependencies: Dependencies,
     compute: Callable[[], bytes],
     timeout: int | None,
-    *,
+    stale: float = 0,
     public: bool = False,
 ) -> HttpResponseBase:
     """Return a response from the cache, or compute and store it.
@@ -145,17 +152,19 @@ def respond(
         dependencies: those of get_or_compute.
         compute: that of get_or_compute; its NotCacheableError contains the response.
         timeout: that of get_or_compute.
+        stale: that of get_or_compute.
         public: whether to set `request.cached_response`, for the fast path.
     """
     try:
-        result = get_or_compute(key, dependencies, compute, timeout)
+        result = get_or_compute(key, dependencies, compute, timeout, stale)
     except NotCacheableError as error:
         cache_requests("responses", "bypass").inc()
         return error.response
     cache_requests("responses", result.outcome).inc()
     stored = split(result.value)
     if public and result.outcome != "bypass":
-        request.cached_response = Source(key, dependencies, stored.head)  # type: ignore[attr-defined]
+        source = Source(key, dependencies, stored.head, stale)
+        request.cached_response = source  # type: ignore[attr-defined]
     headers = json.loads(stored.head)
     response: Any = HttpResponse(stored.body, headers=headers)
     if "Content-Type" not in headers:  # Django adds a default

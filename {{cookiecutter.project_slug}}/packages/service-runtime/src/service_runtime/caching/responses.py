@@ -43,6 +43,7 @@ def cached_response(
     shared: bool = False,
     public: bool = False,
     timeout: int | None = None,
+    stale: float = 0,
     vary_on: Factor | Sequence[Factor] = (),
 ) -> Callable[[Handler], Handler]:
     """Cache the responses of a Django REST framework handler to GET and HEAD.
@@ -56,6 +57,8 @@ def cached_response(
             without credentials: its permissions are not asked. A check finds views that this would
             change. The functions in `depends_on` can use the view's `kwargs`, and no database.
         timeout: the TTL in seconds; the smallest of the models' CACHEOPS timeouts if None.
+        stale: for how many seconds after an invalidation a shared response may still be served,
+            while one request computes the next one.
         vary_on: further factors of the response: a header's name, a function that returns a value
             with its own `repr()` or a row, or several of these. The view may name these headers in
             Vary. Without "Cookie", reading the cookies raises ImproperlyConfigured.
@@ -65,7 +68,9 @@ def cached_response(
     factors = [vary_on] if isinstance(vary_on, str) or callable(vary_on) else list(vary_on)
     if public and factors:
         raise TypeError("A public response cannot have vary_on: use shared=True instead.")
-    policy = _Policy(depends_on, shared or public, public, timeout, factors)
+    if stale and not (shared or public):
+        raise TypeError("stale needs shared=True: it would extend a user's former rights.")
+    policy = _Policy(depends_on, shared or public, public, timeout, stale, factors)
 
     def decorate(handler: Handler) -> Handler:
         declare(handler, policy.models)
@@ -90,6 +95,7 @@ class _Policy:
         shared: bool,
         public: bool,
         timeout: int | None,
+        stale: float,
         factors: list[Factor],
     ) -> None:
         self.models = [found for found in depends_on if isinstance(found, type)]
@@ -97,6 +103,7 @@ class _Policy:
         self._shared = shared
         self._public = public
         self._timeout = timeout
+        self._stale = stale
         self._factors = factors
         self._headers = [factor for factor in factors if isinstance(factor, str)]
         self._named = {header.lower() for header in self._headers}
@@ -124,7 +131,8 @@ class _Policy:
         )
         compute = partial(self._compute, handler, request, args, kwargs)
         return respond(
-            *(request._request, key, dependencies, compute, self._timeout), public=self._public
+            *(request._request, key, dependencies, compute),
+            *(self._timeout, self._stale, self._public),
         )
 
     def _dependencies(self, handler: Any, request: Request) -> Dependencies | None:

@@ -89,6 +89,7 @@ class Slot:
         self.keys = [key, *self._stamps]
         # The checksum of the stamps at the last read; None if one was missing.
         self._checksum: str | None = None
+        self._stored: bytes | None = None
         self._lock = f"{key}:lock"
         self._token = ""
 
@@ -102,12 +103,22 @@ class Slot:
 
     def _verify(self, values: list[bytes | None]) -> bytes | None:
         value, self._checksum = verify(self._key, values)
+        self._stored = values[0]
         return value
 
-    def claim(self) -> bytes | None:
+    def former(self) -> bytes | None:
+        """Return the result that the last read has found, even if it is stale."""
+        checksum, _, signed = (self._stored or b"").partition(b":")
+        try:
+            return unsign(_place(self._key, checksum.decode("latin-1")), signed)
+        except InvalidSignatureError:
+            return None
+
+    def claim(self, former: bytes | None = None) -> bytes | None:
         """Return the result of another request; None if the caller has to compute it.
 
-        The caller waits for one other computation only. If no computation stores a valid result,
+        While another request computes it, a former result is returned at once. Without one, the
+        caller waits, for one other computation only. If no computation stores a valid result,
         because it fails or because of frequent writes, waiting for the next one would only queue
         requests.
         """
@@ -115,6 +126,8 @@ class Slot:
             holder = self._acquire()
             if holder is None:
                 return self.read()  # the lock's last holder may have stored it after our read
+            if former is not None:
+                return former
             value = self._wait(holder)
             if value is None:
                 self._acquire()

@@ -1,5 +1,7 @@
 """Cached results that database writes invalidate; concurrent misses are coalesced."""
 
+import math
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -19,7 +21,8 @@ class Result(NamedTuple):
     Attributes:
         value: the result.
         outcome: "hit"; "miss" if this request computed it; "collapsed" if it waited for another
-            request that did; "bypass" if the cache must not be used or is unavailable.
+            request that did; "stale" if another request was just computing a newer one; "bypass" if
+            the cache must not be used or is unavailable.
     """
 
     value: bytes
@@ -27,7 +30,11 @@ class Result(NamedTuple):
 
 
 def get_or_compute(
-    name: str, dependencies: Dependencies, compute: Callable[[], bytes], timeout: int | None = None
+    name: str,
+    dependencies: Dependencies,
+    compute: Callable[[], bytes],
+    timeout: int | None = None,
+    stale: float = 0,
 ) -> Result:
     """Return the result stored under a name, or compute and store it.
 
@@ -39,21 +46,27 @@ def get_or_compute(
         dependencies: the rows whose changes make the result stale.
         compute: computes the result. Its exceptions propagate.
         timeout: the TTL in seconds; the timeout of the dependencies if None.
+        stale: for how many seconds after it was invalidated a result may be returned, while another
+            request computes the next one (stale-while-revalidate, RFC 5861).
     """
     if not settings.CACHEOPS_ENABLED or is_bypassed(connections):
         return Result(compute(), "bypass")
     prefix = cacheops_prefix()
-    slot = Slot(prefix, prefix + name, dependencies.conditions)
+    key = prefix + name
+    slot = Slot(prefix, key, dependencies.conditions)
     try:
         value = slot.read()
     except redis.RedisError:
         return Result(compute(), "bypass")
     if value is not None:
+        if stale:
+            note_current(key)
         return Result(value, "hit")
+    former = slot.former() if stale and was_current(key, stale) else None
     try:
-        value = slot.claim()
+        value = slot.claim(former)
         if value is not None:
-            return Result(value, "collapsed")
+            return Result(value, "collapsed" if value is not former else "stale")
         slot.prepare()
         value = compute()
         if not is_bypassed(connections):
@@ -61,6 +74,24 @@ def get_or_compute(
         return Result(value, "miss")
     finally:
         slot.release()
+
+
+# When this process last found the result with a key to be current (monotonic seconds). Redis does
+# not know when a result was invalidated; but then, it was so long ago at most.
+_current: dict[str, float] = {}
+MAX_CURRENT = 10_000
+
+
+def note_current(key: str) -> None:
+    """Remember that the result with a key is current now."""
+    if len(_current) >= MAX_CURRENT:
+        _current.clear()  # the next requests wait for a current result
+    _current[key] = time.monotonic()
+
+
+def was_current(key: str, seconds: float) -> bool:
+    """Return whether the result with a key was current so many seconds ago or later."""
+    return time.monotonic() - _current.get(key, -math.inf) <= seconds
 
 
 def is_bypassed(databases: Any) -> bool:

@@ -11,7 +11,7 @@ from django.utils.cache import get_conditional_response
 from ..caching.keys import cacheops_prefix
 from ..caching.payloads import Source, split
 from ..caching.slots import Slot, readers, verify
-from ..caching.store import is_bypassed
+from ..caching.store import is_bypassed, note_current
 from ..conf import settings
 from ..metrics import cache_requests
 from ..redis import ThreadClients
@@ -36,6 +36,7 @@ class Plan(NamedTuple):
         prefix: cacheops' prefix, which is another one after a restart of Redis.
         keys: the keys of the response and its stamps.
         head: the stored headers. If they change, the view is called.
+        stale: that of get_or_compute.
         headers: the headers of the whole response, by its status and the fields of its throttles.
     """
 
@@ -45,6 +46,7 @@ class Plan(NamedTuple):
     prefix: str
     keys: list[str]
     head: bytes
+    stale: float
     headers: dict[tuple[int, tuple[str, ...]], Headers]
 
     def serve(self, request: HttpRequest) -> HttpResponse | None:
@@ -76,6 +78,8 @@ class Plan(NamedTuple):
             headers[name.lower()] = (name, field)
         response.headers._store = headers
         request.resolver_match = self.match
+        if self.stale:
+            note_current(self.keys[0])
         cache_requests("responses", "hit").inc()
         return response  # type: ignore[no-any-return]
 
@@ -122,7 +126,7 @@ def learn(request: HttpRequest, response: HttpResponse, plan: Plan | None) -> Pl
     cost = state.cost if state else 1
     prefix = cacheops_prefix()
     keys = Slot(prefix, prefix + source.name, source.dependencies.conditions).keys
-    learned = Plan(match, scopes, cost, prefix, keys, source.head, {})
+    learned = Plan(match, scopes, cost, prefix, keys, source.head, source.stale, {})
     if plan and plan._replace(match=match, headers={}) == learned:
         learned = plan
     headers: Any = {**response.headers._store}
