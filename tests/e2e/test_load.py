@@ -15,6 +15,8 @@ EXPENSIVE = "/api/schema/"
 
 
 def test_pods_scale_out_and_in_with_the_load(cluster, web, record):
+    # 200m: less than the expensive requests use, and more than the light ones, on any node.
+    web.upgrade(autoscaling={"targetCPUUtilizationPercentage": 100})
     web.settle()
     with web.load(EXPENSIVE, rate=30, threads=48) as load:
         started = time.monotonic()
@@ -25,7 +27,7 @@ def test_pods_scale_out_and_in_with_the_load(cluster, web, record):
         load.more(50)
     # A light load continues, so that pods are removed under load.
     ended = time.monotonic()
-    with web.load() as light:
+    with web.load("/api/blogs/") as light:
         web.settle(240)
         light.more(100)
 
