@@ -220,6 +220,8 @@ OBSTACLES = {
     "dispatch": (view(dispatch=method_decorator(login_required)(Public.dispatch)), "overrides dis"),
     "APIView": (view(of=APIView, permission_classes=[Deny], get=Public.get), "its permission Deny"),
 }
+# They are not public themselves.
+OVERRIDES = {"handler", "viewset"}
 urlpatterns = [
     *(path(f"eligible/{name}/", view) for name, view in ELIGIBLE.items()),
     *(path(f"obstacle/{name}/", view) for name, (view, _) in OBSTACLES.items()),
@@ -266,7 +268,10 @@ def test_check_names_each_obstacle():
 
     for name, (_, message) in OBSTACLES.items():
         texts = [text for text in found if text.startswith(f"/obstacle/{name}/ ")]
-        assert re.search(message, "".join(texts)), (name, texts)
+        if name in OVERRIDES:
+            assert texts == []
+        else:
+            assert re.search(message, "".join(texts)), (name, texts)
     assert not [text for text in found if text.startswith("/eligible/")]
 
 

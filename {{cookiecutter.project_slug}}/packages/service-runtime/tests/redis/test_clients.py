@@ -209,14 +209,15 @@ def test_thread_client_reconnects_when_its_connection_is_broken(
 
 
 @pytest.mark.redis
-def test_each_thread_and_each_process_has_its_own_client(settings, elsewhere, monkeypatch):
+def test_each_thread_and_each_process_has_its_own_client(settings, elsewhere):
     threads = ThreadClients(redis.Redis.from_url(settings.REDIS_URL))
     own = threads.get()
 
     assert threads.get() is own
     assert elsewhere(threads.get) is not own
-    monkeypatch.setattr(os, "getpid", lambda: -1)
-    assert threads.get() is not own
+    if (child := os.fork()) == 0:
+        os._exit(threads.get() is own)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.redis

@@ -1,12 +1,12 @@
 """Both limiters are compared to an exact model of the admitted requests, in simulated time."""
 
 import pytest
-import redis
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from service_runtime.conf import settings
+from service_runtime.redis import client
 from service_runtime.throttling.limiter import (
     BUCKETS,
     RING_SCRIPT,
@@ -26,7 +26,7 @@ class SimulatedRedisLimiter(RedisLimiter):
         simulated = f"redis.call('MGET', '{self.SECONDS}', '{self.MICROSECONDS}')"
         script = RING_SCRIPT.replace("redis.call('TIME')", simulated)
         assert script != RING_SCRIPT
-        super().__init__(redis.Redis.from_url(settings.REDIS_URL), script)
+        super().__init__(client(settings.REDIS_URL), script)
         self._clock = clock
 
     def take(self, limits, cost=1):

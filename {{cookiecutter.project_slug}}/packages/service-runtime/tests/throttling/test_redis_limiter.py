@@ -7,6 +7,7 @@ import pytest
 import redis
 
 from service_runtime.conf import settings
+from service_runtime.redis import client as connected
 from service_runtime.redis.clients import breaker_for, connection_options
 from service_runtime.throttling.limiter import Limit, RedisLimiter
 from tests.throttling.limiters import new_key, take_in_threads
@@ -21,7 +22,7 @@ class TestRedis:
 
     @pytest.fixture
     def limiter(self, client):
-        limiter = RedisLimiter(client)
+        limiter = RedisLimiter(connected(settings.REDIS_URL))
         limiter.take([Limit(new_key(), 1, 1)])  # loads the script
         return limiter
 

@@ -221,10 +221,12 @@ def check_fast_path(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def is_declared_public(view: Any) -> bool:
-    """Return whether a method that a GET can reach is public, here or in a base class."""
+    """Return whether a GET can reach a public method.
+
+    A method that overrides a public one is another method: it is called for each request.
+    """
     cls: Any = getattr(view, "cls", None)
     return cls is not None and any(
-        _is_public(vars(base).get(name))
-        for base in cls.__mro__
+        getattr(getattr(cls, name, None), "public_handler", None)
         for name in _handlers(view, cls, "GET")
     )

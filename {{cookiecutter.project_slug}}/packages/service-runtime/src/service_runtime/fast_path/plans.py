@@ -4,12 +4,12 @@ from typing import Any, NamedTuple
 
 import redis
 from django.db import connections
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
 from django.urls import ResolverMatch
 from django.utils.cache import get_conditional_response
 
 from ..caching.keys import cacheops_prefix
-from ..caching.payloads import Source, split
+from ..caching.payloads import Source, Stored, split
 from ..caching.slots import Slot, readers, verify
 from ..caching.store import is_bypassed, note_current
 from ..conf import settings
@@ -64,9 +64,7 @@ class Plan(NamedTuple):
         stored = split(value)
         if stored.head != self.head:
             return None
-        response: Any = HttpResponse(stored.body)
-        if "HTTP_IF_NONE_MATCH" in request.META:
-            response = get_conditional_response(request, etag=stored.etag, response=response)
+        response = _respond(request, stored)
         fields = fields_of(request)
         known = self.headers.get((response.status_code, (*fields,)))
         if known is None:
@@ -98,6 +96,18 @@ class Plan(NamedTuple):
         except redis.RedisError:
             return None
         return None if isinstance(values, Exception) else verify(self.keys[0], values)[0]
+
+
+def _respond(request: HttpRequest, stored: Stored) -> Any:
+    """Return a response whose headers will be replaced, or a 304."""
+    given = request.META.get("HTTP_IF_NONE_MATCH")
+    if given == stored.etag:
+        return HttpResponseNotModified()
+    response = HttpResponse(stored.body)
+    if given is None:
+        return response
+    # Several tags, a weak one, or `*`.
+    return get_conditional_response(request, etag=stored.etag, response=response)
 
 
 def _clients() -> ThreadClients:

@@ -21,13 +21,17 @@ class _Connection(redis.connection.AbstractConnection):
         parent: Any = super()
         return parent._connect()
 
+    def is_outdated(self) -> bool:
+        """Return whether there has been an outage since the connection was opened."""
+        return bool(self._outages != self.retry.outages)  # type: ignore[attr-defined]
+
     def can_read(self, timeout: float = 0) -> bool:
         """Return whether there is unexpected data, for which a pool reconnects.
 
         Raises:
             redis.ConnectionError: the connection is older than an outage; a pool reconnects too.
         """
-        if self._outages != self.retry.outages:  # type: ignore[attr-defined]
+        if self.is_outdated():
             raise redis.ConnectionError("The connection is older than an outage")
         return super().can_read(timeout)
 

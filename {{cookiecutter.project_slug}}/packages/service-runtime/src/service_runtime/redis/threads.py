@@ -7,6 +7,19 @@ from typing import Any
 import redis
 
 
+class _Forks:
+    """The number of forks between the first process and this one."""
+
+    number = 0
+
+    @classmethod
+    def count(cls) -> None:
+        cls.number += 1
+
+
+os.register_at_fork(after_in_child=_Forks.count)
+
+
 class ThreadClients:
     """A client for each thread that keeps its connection.
 
@@ -24,27 +37,37 @@ class ThreadClients:
         It reconnects at its next call if the server has closed the connection, or if there has been
         an outage since it was opened. A forked child leaves the connection to its parent.
         """
-        own = self._local.__dict__
-        if own.get("pid") != os.getpid():
-            own.update(pid=os.getpid(), client=self._client.client())
-        connection = own["client"].connection
+        client = self._own()
+        connection = client.connection
         try:
             is_stale = connection.is_connected and connection.can_read()
         except (redis.RedisError, OSError):
             is_stale = True
         if is_stale:
             connection.disconnect()
+        return client
+
+    def _own(self) -> Any:
+        own = self._local.__dict__
+        if own.get("forks") != _Forks.number:
+            own.update(forks=_Forks.number, client=self._client.client())
         return own["client"]
 
     def execute(self, *command: Any) -> Any:
         """Return the reply to a command. It sends the thread's `Appended` command, too.
+
+        A connection that the server has closed is not looked for: that would cost a system call,
+        and the circuit breaker repeats the call on a new connection.
 
         Raises:
             redis.RedisError: Redis is unavailable or rejects the command.
         """
         appended: Appended | None = self._local.__dict__.get("appended")
         commands = [command] if appended is None else [command, appended.command]
-        reply, *others = _execute_all(self.get().connection, commands)
+        connection = self._own().connection
+        if connection.is_outdated():
+            connection.disconnect()
+        reply, *others = _execute_all(connection, commands)
         if appended is not None:
             appended.reply = others[0]
         if isinstance(reply, Exception):
@@ -82,8 +105,12 @@ def _execute_all(connection: Any, commands: list[tuple[Any, ...]]) -> list[Any]:
     packet = [b"".join(part for each in commands for part in connection.pack_command(*each))]
 
     def execute() -> list[Any]:
-        connection.send_packed_command(packet)
-        replies = [_reply(connection) for _ in commands]
+        try:
+            connection.send_packed_command(packet)
+            replies = [_reply(connection) for _ in commands]
+        except BaseException:  # the next call must not get a reply that was not read
+            connection.disconnect()
+            raise
         for reply in replies:
             if isinstance(reply, redis.exceptions.ReadOnlyError):
                 raise reply  # which opens the circuit
