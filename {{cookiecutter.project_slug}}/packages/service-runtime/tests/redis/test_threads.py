@@ -25,31 +25,31 @@ def test_reply_of_a_command(clients):
 
 
 def test_appended_command_is_sent_with_each_call(clients):
-    with clients.append("GET", "tests:key") as appended:
-        assert appended.reply is None
+    with clients.append(("GET", "tests:key")) as appended:
+        assert appended.replies is None
         assert clients.execute("PING") == b"PONG"
-        assert appended.reply == b"value"
+        assert appended.replies == [b"value"]
         clients.execute("SET", "tests:key", "other", "PX", 60_000)
-        assert appended.reply == b"other"
+        assert appended.replies == [b"other"]
     assert clients.execute("PING") == b"PONG"
     clients.execute("SET", "tests:key", "last", "PX", 60_000)
-    assert appended.reply == b"other"
+    assert appended.replies == [b"other"]
 
 
 def test_error_of_one_of_two_commands_concerns_this_one_only(clients):
-    with clients.append("INCR", "tests:key") as appended:
+    with clients.append(("INCR", "tests:key")) as appended:
         assert clients.execute("GET", "tests:key") == b"value"
-        assert isinstance(appended.reply, redis.ResponseError)
-    with clients.append("GET", "tests:key") as appended:
+        assert isinstance(appended.replies[0], redis.ResponseError)
+    with clients.append(("GET", "tests:key")) as appended:
         with pytest.raises(redis.ResponseError):
             clients.execute("INCR", "tests:key")
-        assert appended.reply == b"value"
+        assert appended.replies == [b"value"]
 
 
 def test_other_threads_do_not_send_it(clients, elsewhere):
-    with clients.append("GET", "tests:key") as appended:
+    with clients.append(("GET", "tests:key")) as appended:
         assert elsewhere(lambda: clients.execute("PING")) == b"PONG"
-        assert appended.reply is None
+        assert appended.replies is None
 
 
 def test_connection_that_the_server_has_closed_is_replaced(clients, operator):
@@ -82,7 +82,7 @@ def test_interrupted_call_leaves_no_reply_for_the_next_one(clients, monkeypatch)
             raise KeyboardInterrupt
         return read(self, *args, **kwargs)
 
-    with clients.append("GET", "tests:key"), monkeypatch.context() as patch:
+    with clients.append(("GET", "tests:key")), monkeypatch.context() as patch:
         patch.setattr(TCPConnection, "read_response", interrupted)
         with pytest.raises(KeyboardInterrupt):
             clients.execute("PING")

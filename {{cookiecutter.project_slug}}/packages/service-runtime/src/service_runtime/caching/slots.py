@@ -21,7 +21,7 @@ from cacheops.redis import load_script, redis_client
 
 from ..redis import ThreadClients
 from .dependencies import Conditions
-from .signing import InvalidSignatureError, sign, unsign
+from .signing import SIZE, InvalidSignatureError, sign, unsign
 
 # The TTL of the lock, which frees the lock of a process that died. A computation that takes longer
 # can run twice.
@@ -64,6 +64,11 @@ def verify(key: str, values: list[bytes | None]) -> tuple[bytes | None, str | No
         return unsign(_place(key, current), signed), current
     except InvalidSignatureError:  # the next write replaces it
         return None, current
+
+
+# The length of the start of a stored result: a checksum, a colon and a signature. Results at one
+# key are equal if their starts are.
+START = 40 + 1 + SIZE
 
 
 def _place(key: str, checksum: str) -> bytes:

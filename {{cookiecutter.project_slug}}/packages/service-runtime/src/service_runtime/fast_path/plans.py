@@ -14,13 +14,14 @@ from ..caching.slots import Slot, readers, verify
 from ..caching.store import is_bypassed, note_current
 from ..conf import settings
 from ..metrics import cache_requests
-from ..redis import ThreadClients
+from ..redis import Command, ThreadClients
 from ..throttling.decisions import Scope, limiter
 from ..throttling.headers import fields_of
 from ..throttling.identity import client_of
 from ..throttling.limiter import RedisLimiter
 from ..throttling.state import decide_early
 from .eligibility import has_hooks, obstacles
+from .held import Held, held
 
 # The headers of a response by their lowercase names, as Django stores them.
 Headers = dict[str, tuple[str, str]]
@@ -49,7 +50,7 @@ class Plan(NamedTuple):
     stale: float
     headers: dict[tuple[int, tuple[str, ...]], Headers]
 
-    def serve(self, request: HttpRequest) -> HttpResponse | None:
+    def serve(self, request: HttpRequest) -> Any:
         """Return the response, or None if the view has to be called.
 
         The request has been counted then, and the view's throttles do not count it again.
@@ -58,20 +59,59 @@ class Plan(NamedTuple):
             return None
         if is_bypassed(connections):
             return None
-        value = self._count_and_read(request)
+        known = held.get(self.keys[0])
+        everything: list[Command] = [("MGET", *self.keys)]
+        replies = self._count_and_read(request, Held.commands(self.keys) if known else everything)
+        if replies is None:
+            return None
+        if known and known.is_current(replies):
+            return self._response(request, known.stored)
+        if known:
+            replies = _read(everything)
+        return self._verified(request, replies[0]) if replies else None
+
+    def _count_and_read(self, request: HttpRequest, commands: list[Command]) -> list[Any] | None:
+        """Count the request, and return the replies to the commands if it is allowed."""
+        client = client_of(request, None)
+        scopes = [scope._replace(client=client) for scope in self.scopes]
+        with _clients().append(*commands) as appended:
+            if not decide_early(request, scopes, self.cost):
+                return None
+        replies = appended.replies
+        if replies is None:  # nothing was counted, or in another server
+            return _read(commands)
+        return None if any(isinstance(reply, Exception) for reply in replies) else replies
+
+    def _verified(self, request: HttpRequest, values: list[Any]) -> Any:
+        value, _ = verify(self.keys[0], values)
         if value is None:
             return None
         stored = split(value)
+        held.add(self.keys[0], values, stored)
+        return self._response(request, stored)
+
+    def _response(self, request: HttpRequest, stored: Stored) -> Any:
         if stored.head != self.head:
             return None
-        response = _respond(request, stored)
+        etag = request.META.get("HTTP_IF_NONE_MATCH")
+        if etag == stored.etag:
+            return self._with_headers(request, HttpResponseNotModified(), stored.etag)
+        response: Any = HttpResponse(stored.body)
+        if etag is not None:  # several tags, a weak one, or `*`
+            response = get_conditional_response(request, etag=stored.etag, response=response)
+        if response.status_code == 200:
+            response["Content-Length"] = str(len(stored.body))
+        return self._with_headers(request, response, stored.etag)
+
+    def _with_headers(self, request: HttpRequest, response: Any, etag: str) -> Any:
+        """Return the response with the headers of the view's response, or None."""
         fields = fields_of(request)
         known = self.headers.get((response.status_code, (*fields,)))
         if known is None:
             return None
-        headers = {**known, "etag": ("ETag", stored.etag)}
-        if response.status_code == 200:
-            headers["content-length"] = ("Content-Length", str(len(stored.body)))
+        headers = {**known, "etag": ("ETag", etag)}
+        if "Content-Length" in response:
+            headers["content-length"] = ("Content-Length", response["Content-Length"])
         for name, field in fields.items():
             headers[name.lower()] = (name, field)
         response.headers._store = headers
@@ -79,35 +119,15 @@ class Plan(NamedTuple):
         if self.stale:
             note_current(self.keys[0])
         cache_requests("responses", "hit").inc()
-        return response  # type: ignore[no-any-return]
-
-    def _count_and_read(self, request: HttpRequest) -> bytes | None:
-        """Count the request, and return the stored response if the request is allowed."""
-        client = client_of(request, None)
-        scopes = [scope._replace(client=client) for scope in self.scopes]
-        clients = _clients()
-        with clients.append("MGET", *self.keys) as read:
-            if not decide_early(request, scopes, self.cost):
-                return None
-        values = read.reply
-        try:
-            if values is None:  # nothing was counted, or in another server
-                values = readers().execute("MGET", *self.keys)
-        except redis.RedisError:
-            return None
-        return None if isinstance(values, Exception) else verify(self.keys[0], values)[0]
-
-
-def _respond(request: HttpRequest, stored: Stored) -> Any:
-    """Return a response whose headers will be replaced, or a 304."""
-    given = request.META.get("HTTP_IF_NONE_MATCH")
-    if given == stored.etag:
-        return HttpResponseNotModified()
-    response = HttpResponse(stored.body)
-    if given is None:
         return response
-    # Several tags, a weak one, or `*`.
-    return get_conditional_response(request, etag=stored.etag, response=response)
+
+
+def _read(commands: list[Command]) -> list[Any] | None:
+    """Return the replies to commands, or None if Redis is unavailable or rejects one."""
+    try:
+        return [readers().execute(*command) for command in commands]
+    except redis.RedisError:
+        return None
 
 
 def _clients() -> ThreadClients:

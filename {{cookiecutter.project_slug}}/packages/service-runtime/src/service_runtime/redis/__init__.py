@@ -7,11 +7,12 @@ a Redis Cluster has a circuit breaker of its own.
 
 from .clients import breaker_for, client, connection_options, delete_by_prefix
 from .cluster import Cluster, cluster_of, slot_of
-from .threads import ThreadClients
+from .threads import Command, ThreadClients
 from .urls import is_cluster, seeds_of
 
 __all__ = [
     "Cluster",
+    "Command",
     "ThreadClients",
     "breaker_for",
     "client",

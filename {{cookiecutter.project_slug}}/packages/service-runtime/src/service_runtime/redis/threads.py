@@ -6,6 +6,8 @@ from typing import Any
 
 import redis
 
+Command = tuple[Any, ...]
+
 
 class _Forks:
     """The number of forks between the first process and this one."""
@@ -54,7 +56,7 @@ class ThreadClients:
         return own["client"]
 
     def execute(self, *command: Any) -> Any:
-        """Return the reply to a command. It sends the thread's `Appended` command, too.
+        """Return the reply to a command. It sends the thread's `Appended` commands, too.
 
         A connection that the server has closed is not looked for: that would cost a system call,
         and the circuit breaker repeats the call on a new connection.
@@ -63,34 +65,34 @@ class ThreadClients:
             redis.RedisError: Redis is unavailable or rejects the command.
         """
         appended: Appended | None = self._local.__dict__.get("appended")
-        commands = [command] if appended is None else [command, appended.command]
+        commands = [command] if appended is None else [command, *appended.commands]
         connection = self._own().connection
         if connection.is_outdated():
             connection.disconnect()
         reply, *others = _execute_all(connection, commands)
         if appended is not None:
-            appended.reply = others[0]
+            appended.replies = others
         if isinstance(reply, Exception):
             raise reply
         return reply
 
-    def append(self, *command: Any) -> "Appended":
-        """Return a context in which this thread's next calls send another command as well."""
-        return Appended(self._local.__dict__, command)
+    def append(self, *commands: Command) -> "Appended":
+        """Return a context in which this thread's next calls send these commands as well."""
+        return Appended(self._local.__dict__, commands)
 
 
 class Appended:
-    """A command that costs no round trip of its own.
+    """Commands that cost no round trip of their own.
 
     Attributes:
-        command: the command.
-        reply: its latest reply, a redis.ResponseError if Redis rejected it; None before.
+        commands: the commands.
+        replies: their latest replies, a redis.ResponseError where Redis rejected one; or None.
     """
 
-    reply: Any = None
+    replies: list[Any] | None = None
 
-    def __init__(self, own: dict[str, Any], command: tuple[Any, ...]) -> None:
-        self._own, self.command = own, command
+    def __init__(self, own: dict[str, Any], commands: tuple[Command, ...]) -> None:
+        self._own, self.commands = own, commands
 
     def __enter__(self) -> "Appended":
         self._own["appended"] = self
@@ -100,7 +102,7 @@ class Appended:
         del self._own["appended"]
 
 
-def _execute_all(connection: Any, commands: list[tuple[Any, ...]]) -> list[Any]:
+def _execute_all(connection: Any, commands: list[Command]) -> list[Any]:
     """Send commands in one packet and return their replies, errors as values."""
     packet = [b"".join(part for each in commands for part in connection.pack_command(*each))]
 
