@@ -1,11 +1,19 @@
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.validators import UniqueValidator
 
 from ..models import Author, Blog
+
+
+def create_blogs(number: int) -> None:
+    """Create blogs of as many authors."""
+    authors = Author.objects.bulk_create(Author(name=f"Author {n}") for n in range(number))
+    Blog.objects.bulk_create(Blog(author=author, title="Title", body="") for author in authors)
 
 
 def test_the_list_is_paginated_and_starts_with_the_newest(api, author):
@@ -28,6 +36,19 @@ def test_the_list_can_be_filtered_by_author(api, blog):
     assert [found["id"] for found in page["results"]] == [other.pk]
 
 
+@pytest.mark.parametrize("rows", [1, 20])
+@pytest.mark.parametrize("url", ["/api/blogs/", "/api/authors/"])
+def test_a_list_takes_a_query_to_count_and_one_for_its_rows(
+    api, db, django_assert_num_queries, url, rows
+):
+    create_blogs(rows)
+
+    with django_assert_num_queries(2):
+        page = api.get(url).json()
+
+    assert len(page["results"]) == rows
+
+
 @pytest.mark.parametrize("author_id", ["x", "-1", "1.5", "", "\u0663", "9" * 30])
 def test_an_invalid_author_id_is_a_400_that_names_the_parameter(api, db, author_id):
     response = api.get("/api/blogs/", {"author": author_id})
@@ -36,8 +57,9 @@ def test_an_invalid_author_id_is_a_400_that_names_the_parameter(api, db, author_
     assert response.json() == {"author": f"{author_id!r} is not the ID of an author."}
 
 
-def test_detail(api, blog):
-    response = api.get(f"/api/blogs/{blog.pk}/")
+def test_detail(api, blog, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        response = api.get(f"/api/blogs/{blog.pk}/")
 
     assert response.status_code == 200
     expected = {"id": blog.pk, "title": "First", "author_name": "Ada"}
@@ -89,6 +111,19 @@ def test_example_blogs_are_loaded_once(db, capsys):
 def test_admin_pages(editor, blog, page):
     assert editor.get(reverse(f"admin:{page}_changelist")).status_code == 200
     assert editor.get(reverse(f"admin:{page}_add")).status_code == 200
+
+
+@pytest.mark.parametrize("page", ["blog_blog", "blog_author"])
+def test_an_admin_list_takes_no_more_queries_for_many_rows_than_for_one(
+    editor, blog, django_assert_max_num_queries, page
+):
+    url = reverse(f"admin:{page}_changelist")
+    with CaptureQueriesContext(connection) as for_one:
+        editor.get(url)
+    create_blogs(19)
+
+    with django_assert_max_num_queries(len(for_one)):
+        editor.get(url)
 
 
 @pytest.mark.parametrize(
