@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.db.utils import ConnectionHandler
 
 from service_runtime.conf import Defaults
 from service_runtime.database import database_settings
@@ -56,3 +57,17 @@ def test_sqlite_keeps_its_engine():
     assert found["ENGINE"] == SQLITE["ENGINE"]
     assert found["OPTIONS"]["timeout"] == 3
     assert found["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+
+
+@pytest.mark.parametrize("max_age", [{}, {"CONN_MAX_AGE": 0}])  # dj-database-url sets a 0
+def test_sqlite_connection_stays_open_between_requests(tmp_path, django_db_blocker, max_age):
+    entry = {**SQLITE, **max_age, "NAME": tmp_path / "db.sqlite3"}
+    connection = ConnectionHandler({"default": database_settings(entry, runtime())})["default"]
+
+    with django_db_blocker.unblock():
+        connection.ensure_connection()
+        opened = connection.connection
+        connection.close_if_unusable_or_obsolete()  # as Django does after each request
+
+    assert connection.connection is opened
+    connection.close()

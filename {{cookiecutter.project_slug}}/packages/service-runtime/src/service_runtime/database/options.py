@@ -24,7 +24,8 @@ def database_settings(entry: dict[str, Any], runtime: Any) -> dict[str, Any]:
         # Writers queue instead of failing; readers never wait for writers.
         pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
         options = {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": pragmas}
-        return {**entry, "OPTIONS": {**options, **own}}
+        # Opening the file for each request takes a quarter of the time of an uncached list.
+        return {**entry, "CONN_MAX_AGE": None, "OPTIONS": {**options, **own}}
     if runtime.DATABASE_PGBOUNCER and own.get("prepare_threshold"):
         raise ImproperlyConfigured(
             "DATABASE_URL: prepare_threshold must not be set while DATABASE_PGBOUNCER is on: a"
