@@ -1,7 +1,9 @@
 """The second response to a URL comes from the fast path, with every guarantee of the first."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 import redis
@@ -9,8 +11,11 @@ from cacheops.redis import redis_client
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.test import Client
+from django.utils import translation
 from prometheus_client import REGISTRY
+from rest_framework.views import APIView
 
+from service_runtime.api.problems import exception_handler
 from service_runtime.caching.keys import Server
 from service_runtime.fast_path import middleware
 from service_runtime.throttling import decisions
@@ -97,13 +102,80 @@ def test_both_ways_count_in_the_same_limit(client):
     assert get(client, address="203.0.113.8").status_code == 200
 
 
-def test_denial_after_a_fast_response_is_that_of_the_view(client):
-    for _ in range(5):
-        get(client)
-    denied = get(client)
+@pytest.fixture
+def exceptions(monkeypatch):
+    """Return a list of the exceptions that views have handled."""
+    handled = []
+    handle = APIView.handle_exception
 
-    assert denied.json()["detail"].startswith("Request was throttled. Expected available in")
-    assert denied.headers["RateLimit-Policy"] == '"groups";q=5;w=3600, "anon";q=1000;w=86400'
+    def handle_exception(self, exception):
+        handled.append(exception)
+        return handle(self, exception)
+
+    monkeypatch.setattr(APIView, "handle_exception", handle_exception)
+    return handled
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/problem+json, */*"])
+def test_second_denial_equals_that_of_the_view(client, exceptions, accept):
+    responses = [get(client, Accept=accept) for _ in range(8)]
+    first, second, third = responses[5:]
+
+    assert [response.status_code for response in responses] == [200] * 5 + [429] * 3
+    assert len(exceptions) == 1
+    seconds = re.compile(rb"in \d+ seconds")
+    for denied in (second, third):
+        assert [*denied.headers] == [*first.headers]
+        assert seconds.sub(b"", denied.content) == seconds.sub(b"", first.content)
+        waits = [int(each.headers["Retry-After"]) for each in (first, denied)]
+        assert 0 <= waits[0] - waits[1] <= 60
+        assert f"in {waits[1]} seconds".encode() in denied.content
+        different = {name for name in first.headers if first[name] != denied[name]}
+        assert different <= {"X-Request-ID", "Retry-After", "RateLimit"}
+    assert third.headers["RateLimit-Policy"] == '"groups";q=5;w=3600, "anon";q=1000;w=86400'
+    labels = {"method": "GET", "route": "api/groups/", "status": "429"}
+    assert REGISTRY.get_sample_value("http_server_request_duration_seconds_count", labels)
+
+
+def test_blocked_scope(client, exceptions, set_rates, monkeypatch):
+    learned(client)
+    rates = {"groups": "block", "anon": "off", "set": "off"}
+    monkeypatch.setattr(decisions, "configured_rates", lambda: rates)
+    first, second = [get(client) for _ in range(2)]
+
+    assert (first.status_code, second.status_code, len(exceptions)) == (429, 429, 1)
+    assert "Retry-After" not in second.headers
+    assert second.content == first.content
+
+
+def custom_handler(exception, context):
+    response: Any = exception_handler(exception, context)
+    response.data["detail"] += f" {next(views.calls)}"
+    return response
+
+
+def test_denial_of_a_custom_exception_handler_is_not_guessed(client, exceptions, settings):
+    settings.REST_FRAMEWORK = {
+        **settings.REST_FRAMEWORK,
+        "EXCEPTION_HANDLER": f"{__name__}.custom_handler",
+    }
+    denied = [get(client).json() for _ in range(8)][5:]
+
+    assert len(exceptions) == 3
+    assert len({each["detail"] for each in denied}) == 3
+
+
+def test_denial_of_a_view_that_writes_its_own_is_not_guessed(client, exceptions):
+    denied = [get(client, "/api/polite/") for _ in range(8)][5:]
+    assert [(each.status_code, each.json()["detail"]) for each in denied] == [(429, "Please!")] * 3
+
+
+def test_denial_in_another_language_is_not_that_of_this_one(client, exceptions):
+    for _ in range(7):
+        get(client)
+    with translation.override("de"):
+        response = get(client)
+    assert "Die Anfrage wurde gedrosselt" in response.json()["detail"]
 
 
 def test_requests_are_measured_by_route_and_scope(client):

@@ -5,6 +5,7 @@ import threading
 
 from django.contrib.auth.models import Group
 from django.urls import path
+from rest_framework.exceptions import Throttled
 from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
 from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
@@ -69,6 +70,11 @@ class Slow(GenericAPIView):
         return Response({"groups": Group.objects.count()})
 
 
+class Polite(Groups):
+    def throttled(self, request, wait):
+        raise Throttled(detail="Please!")
+
+
 class Shared(GenericAPIView):
     queryset = Group.objects.all()
 
@@ -101,6 +107,7 @@ urlpatterns = [
     path("api/groups/<int:pk>/", GroupDetail.as_view()),
     path("api/unthrottled/", Unthrottled.as_view()),
     path("api/slow/", Slow.as_view()),
+    path("api/polite/", Polite.as_view()),
     path("api/shared/", Shared.as_view()),
     path("api/own/", Own.as_view()),
     path("api/set/", GroupSet.as_view({"get": "list"})),

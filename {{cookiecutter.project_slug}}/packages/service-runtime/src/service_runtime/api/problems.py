@@ -101,7 +101,7 @@ def is_api(request: HttpRequest) -> bool:
     return request.path_info.startswith(settings.API_PREFIX)
 
 
-def _body(request: HttpRequest, error: exceptions.APIException) -> tuple[bytes, str]:
+def body_of(request: HttpRequest, error: exceptions.APIException) -> tuple[bytes, str]:
     """Return the body and the media type of an error that no REST framework view raised."""
     data: Any = {"detail": error.detail}
     wants_problem = _wants_problem(request)
@@ -117,7 +117,7 @@ def _handler(
 
     def handler(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if is_api(request):
-            body, media_type = _body(request, error())
+            body, media_type = body_of(request, error())
             response = HttpResponse(body, status=error.status_code, content_type=media_type)
             patch_vary_headers(response, ["Accept"])
             return response
@@ -176,6 +176,6 @@ class DebugPageMiddleware:
         is_page = response.get("Content-Type", "").startswith("text/")
         for_browser = "text/html" in request.META.get("HTTP_ACCEPT", "")
         if error and is_page and is_api(request) and not for_browser:
-            response.content, response["Content-Type"] = _body(request, error())
+            response.content, response["Content-Type"] = body_of(request, error())
             response["Content-Length"] = str(len(response.content))
         return response

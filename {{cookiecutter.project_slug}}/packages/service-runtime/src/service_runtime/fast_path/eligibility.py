@@ -97,6 +97,14 @@ def obstacles(view: Callable[..., Any], method: str) -> list[str]:
     ]
 
 
+@cache
+def obstacles_of_denials(view: Callable[..., Any]) -> list[str]:
+    """Return the methods of an eligible view that may write a 429 in another way."""
+    cls: Any = view.cls  # type: ignore[attr-defined]
+    names = ("throttled", "handle_exception", "get_exception_handler")
+    return [name for name in names if not _is_framework(_module_of(cls, name))]
+
+
 def _of_callback(view: Any, cls: Any, options: dict[str, Any]) -> Iterator[str]:
     actions = getattr(view, "actions", None)
     plain = cls.as_view(actions, **options) if actions else cls.as_view(**options)

@@ -10,7 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from ..caching.isolation import is_read, personal_cookies
 from ..conf import settings
 from .eligibility import unknown_middleware
-from .plans import Plan, learn
+from .learning import learn
+from .plans import Plan
 
 Url = tuple[object, ...]
 MAX_PLANS = 2048

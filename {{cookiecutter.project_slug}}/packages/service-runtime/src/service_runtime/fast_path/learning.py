@@ -1,0 +1,69 @@
+"""Learn from the responses of a view how to serve its URL without it."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from rest_framework.exceptions import Throttled
+from rest_framework.settings import api_settings
+
+from ..api.problems import body_of, exception_handler
+from ..caching.keys import cacheops_prefix
+from ..caching.payloads import Source
+from ..caching.slots import Slot
+from ..conf import settings
+from ..throttling.decisions import Decision
+from ..throttling.headers import fields_of
+from .eligibility import has_hooks, obstacles, obstacles_of_denials
+from .plans import Plan, kind_of
+
+
+def learn(request: HttpRequest, response: HttpResponse, plan: Plan | None) -> Plan | None:
+    """Return a plan to serve the following requests like this one; None if that is impossible.
+
+    Args:
+        request: a request without credentials.
+        response: the response of its view.
+        plan: the previous plan for its URL.
+    """
+    if request.resolver_match is None or response.cookies or has_hooks():
+        return None
+    view, method = request.resolver_match.func, str(request.method)
+    if plan and response.status_code == 429:
+        is_known = not obstacles_of_denials(view) and _is_reproducible(request, response)
+        return _with_headers(plan, request, response) if is_known else None
+    source: Source | None = getattr(request, "cached_response", None)
+    if source is None or response.status_code not in {200, 304} or obstacles(view, method):
+        return None
+    learned = _plan_of(request, source)
+    if plan and plan._replace(match=learned.match, headers={}) == learned:
+        learned = plan
+    return _with_headers(learned, request, response)
+
+
+def _plan_of(request: HttpRequest, source: Source) -> Plan:
+    state: Any = getattr(request, "throttling", None)
+    scopes = [scope._replace(client="") for scope in state.counted] if state else []
+    cost = state.cost if state else 1
+    prefix = cacheops_prefix()
+    keys = Slot(prefix, prefix + source.name, source.dependencies.conditions).keys
+    match: Any = request.resolver_match
+    return Plan(match, scopes, cost, prefix, keys, source.head, source.stale, {})
+
+
+def _with_headers(plan: Plan, request: HttpRequest, response: HttpResponse) -> Plan:
+    headers: Any = {**response.headers._store}
+    if response.status_code != 429:
+        status = f"{settings.SERVICE_NAME}; hit; detail=fast-path"
+        headers["cache-status"] = ("Cache-Status", status)
+    plan.headers[kind_of(response, fields_of(request))] = headers
+    return plan
+
+
+def _is_reproducible(request: HttpRequest, response: HttpResponse) -> bool:
+    """Return whether the fast path would write the same body for a denial."""
+    state: Any = getattr(request, "throttling", None)
+    decision = state and Decision(state.policies)
+    if not state or decision or api_settings.EXCEPTION_HANDLER is not exception_handler:
+        return False
+    body, media_type = body_of(request, Throttled(decision.wait or None))
+    return (response.content, response.get("Content-Type")) == (body, media_type)
