@@ -365,9 +365,10 @@ def test_flushed_scripts_are_loaded_again(client, operator):
 def test_counters_can_be_in_another_database(client, settings):
     settings.THROTTLING_REDIS_URL = settings.REDIS_URL + "?db=1"
     decisions.limiter.cache_clear()
-    statuses = [get(client).status_code for _ in range(6)]
+    responses = [get(client) for _ in range(6)]
 
-    assert statuses == [200] * 5 + [429]
+    assert [response.status_code for response in responses] == [200] * 5 + [429]
+    assert [is_fast(response) for response in responses[:5]] == [False] + [True] * 4
     with redis.Redis.from_url(settings.THROTTLING_REDIS_URL) as client:
         assert client.delete(*client.scan_iter("*throttling*")) == 2
     decisions.limiter.cache_clear()
@@ -402,6 +403,19 @@ def test_changed_headers_of_the_view_are_learned(client, monkeypatch):
 
     assert [response.headers["Link"] for response in responses] == ["<other>"] * 3
     assert [is_fast(response) for response in responses] == [False, True, True]
+
+
+def test_new_response_with_other_headers_calls_the_view(client, monkeypatch, elsewhere):
+    """Another process computed it."""
+    url = "/api/unthrottled/"
+    learned(client, url)
+    monkeypatch.setattr(views, "links", ["<other>"])
+    Group.objects.create(name="a")
+    elsewhere(lambda: get(Client(), url, **{"Accept-Language": "de"}))
+    responses = [get(client, url) for _ in range(2)]
+
+    assert [response.headers["Link"] for response in responses] == ["<other>"] * 2
+    assert [is_fast(response) for response in responses] == [False, True]
 
 
 def test_new_response_with_the_same_headers_is_served_at_once(client, elsewhere):
