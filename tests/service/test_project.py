@@ -60,6 +60,10 @@ def test_own_tests_with_postgresql(each_project, postgres_url):
     assert_all_passed(each_project.run("make", "test", DATABASE_URL=url))
 
 
+def test_other_servers_can_import_the_application(project):
+    project.run(".venv/bin/python", "-c", "import acme_blog.wsgi", DEBUG="true")
+
+
 def test_make_without_a_target_lists_all_targets(project):
     listed = project.run("make")
     targets = re.findall(r"^([a-z-]+):", project.read("Makefile"), re.MULTILINE)

@@ -2,7 +2,9 @@
 
 import os
 
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "{{ cookiecutter.project_slug }}.settings")
+
+# It reads the settings.
 from service_runtime.serving.wsgi import get_application
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "{{ cookiecutter.project_slug }}.settings")
 application = get_application()

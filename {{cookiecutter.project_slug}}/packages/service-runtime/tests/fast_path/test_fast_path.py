@@ -173,12 +173,19 @@ def test_denial_of_a_view_that_writes_its_own_is_not_guessed(client, exceptions)
     assert (denied.status_code, denied.json()["detail"]) == (429, "Please!")
 
 
-def test_denial_in_another_language_is_not_that_of_this_one(client, exceptions):
-    for _ in range(7):
-        get(client)
-    with translation.override("de"):
-        response = get(client)
-    assert "Die Anfrage wurde gedrosselt" in response.json()["detail"]
+def test_denial_has_the_language_of_the_request(settings):
+    """LocaleMiddleware does not run; another request may have left its language in the thread."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.locale.LocaleMiddleware"]
+    client = Client()
+    try:
+        for _ in range(7):
+            get(client, **{"Accept-Language": "de"})
+        translation.activate("en")
+        denied = get(client, **{"Accept-Language": "de"})
+    finally:
+        translation.deactivate()
+
+    assert "Die Anfrage wurde gedrosselt" in denied.json()["detail"]
 
 
 def test_requests_are_measured_by_route_and_scope(client):
