@@ -232,6 +232,26 @@ def test_requests_with_credentials_conditions_or_a_body_call_the_view(client, he
     assert not is_fast(get(client, **headers))
 
 
+def test_user_gets_the_public_response_with_one_round_trip(client, operator, django_user_model):
+    group = Group.objects.create(name="a")
+    learned(client)
+    ada = Client()
+    ada.force_login(django_user_model.objects.create_user("ada"))
+
+    def reads(url):
+        get(ada, url)
+        before = operator.info("stats")["total_reads_processed"]
+        response = get(ada, url)
+        assert response.headers["Cache-Status"].endswith("; hit")
+        return operator.info("stats")["total_reads_processed"] - before
+
+    # Only users have requested the other URL.
+    assert reads("/api/groups/") == reads("/api/groups/?x=1") - 1
+    group.delete()
+    assert get(ada).json() == []
+    assert get(ada).status_code == 429
+
+
 def test_other_cookies_and_headers_make_no_difference(client):
     learned(client)
     headers = {"Cookie": "_ga=1", "User-Agent": "x", "X-Request-ID": "0123456789"}

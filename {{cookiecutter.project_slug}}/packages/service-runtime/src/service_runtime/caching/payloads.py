@@ -156,7 +156,8 @@ def respond(
         public: whether to set `request.cached_response`, for the fast path.
     """
     try:
-        result = get_or_compute(key, dependencies, compute, timeout, stale)
+        prefetched = getattr(request, "prefetched", None)
+        result = get_or_compute(key, dependencies, compute, timeout, stale, prefetched)
     except NotCacheableError as error:
         cache_requests("responses", "bypass").inc()
         return error.response

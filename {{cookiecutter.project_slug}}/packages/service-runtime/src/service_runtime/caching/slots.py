@@ -13,13 +13,13 @@ import json
 import time
 import uuid
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from cacheops.getset import dnfs_to_conj_keys, dnfs_to_schemes, join_stamps
 from cacheops.redis import load_script, redis_client
 
-from ..redis import ThreadClients
+from ..redis import Appended, ThreadClients
 from .dependencies import Conditions
 from .signing import SIZE, InvalidSignatureError, sign, unsign
 
@@ -76,6 +76,23 @@ def _place(key: str, checksum: str) -> bytes:
     return f"{key} {checksum}".encode()
 
 
+class Prefetched(NamedTuple):
+    """What was read together with another command, as `request.prefetched`.
+
+    Attributes:
+        keys: the keys that were read.
+        appended: the MGET.
+    """
+
+    keys: list[str]
+    appended: Appended
+
+    def values(self, keys: list[str]) -> list[bytes | None] | None:
+        """Return the values of the keys, if these were read."""
+        values = self.appended.replies[0] if self.appended.replies else None
+        return values if keys == self.keys and isinstance(values, list) else None
+
+
 class Slot:
     """One result in Redis, with its stamps and its lock.
 
@@ -98,13 +115,17 @@ class Slot:
         self._lock = f"{key}:lock"
         self._token = ""
 
-    def read(self) -> bytes | None:
+    def read(self, prefetched: Prefetched | None = None) -> bytes | None:
         """Return the result, or None if it is missing, stale or not signed by this service.
+
+        Args:
+            prefetched: values that were just read.
 
         Raises:
             redis.RedisError: Redis is unavailable.
         """
-        return self._verify(readers().execute("MGET", *self.keys))
+        values = prefetched and prefetched.values(self.keys)
+        return self._verify(values or readers().execute("MGET", *self.keys))
 
     def _verify(self, values: list[bytes | None]) -> bytes | None:
         value, self._checksum = verify(self._key, values)

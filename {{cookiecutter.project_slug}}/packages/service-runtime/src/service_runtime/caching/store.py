@@ -12,7 +12,7 @@ from django.db import connections
 from ..conf import settings
 from .dependencies import Dependencies
 from .keys import cacheops_prefix
-from .slots import Slot
+from .slots import Prefetched, Slot
 
 
 class Result(NamedTuple):
@@ -35,6 +35,7 @@ def get_or_compute(
     compute: Callable[[], bytes],
     timeout: int | None = None,
     stale: float = 0,
+    prefetched: Prefetched | None = None,
 ) -> Result:
     """Return the result stored under a name, or compute and store it.
 
@@ -48,6 +49,7 @@ def get_or_compute(
         timeout: the TTL in seconds; the timeout of the dependencies if None.
         stale: for how many seconds after it was invalidated a result may be returned, while another
             request computes the next one (stale-while-revalidate, RFC 5861).
+        prefetched: values that were just read for this request.
     """
     if not settings.CACHEOPS_ENABLED or is_bypassed(connections):
         return Result(compute(), "bypass")
@@ -55,7 +57,7 @@ def get_or_compute(
     key = prefix + name
     slot = Slot(prefix, key, dependencies.conditions)
     try:
-        value = slot.read()
+        value = slot.read(prefetched)
     except redis.RedisError:
         return Result(compute(), "bypass")
     if value is not None:

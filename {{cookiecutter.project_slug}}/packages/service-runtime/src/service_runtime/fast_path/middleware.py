@@ -1,6 +1,7 @@
 """The middleware that serves public cached responses."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from django.core.exceptions import MiddlewareNotUsed
@@ -31,7 +32,7 @@ _SELECTING = (
 
 
 class FastPathMiddleware:
-    """Serve public cached responses to callers without credentials.
+    """Serve public cached responses to callers without credentials, and read them for others.
 
     Middleware above this one runs for every request, and middleware below it only where the view is
     called. So the middleware below must be known to neither reject anonymous reads nor change their
@@ -57,14 +58,15 @@ class FastPathMiddleware:
         )
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not self._is_supported(request):
-            return self.get_response(request)
         environ = request.META
         url = (
             *(request.method, request.path, environ.get("QUERY_STRING")),
             *map(environ.get, self._selecting),
         )
         plan = self._plans.get(url)
+        if not self._is_supported(request):
+            with plan.prefetch(request) if plan else nullcontext():
+                return self.get_response(request)
         response = plan and plan.serve(request)
         if response is None:
             response = self.get_response(request)

@@ -7,10 +7,11 @@ a Redis Cluster has a circuit breaker of its own.
 
 from .clients import breaker_for, client, connection_options, delete_by_prefix
 from .cluster import Cluster, cluster_of, slot_of
-from .threads import Command, ThreadClients
+from .threads import Appended, Command, ThreadClients
 from .urls import is_cluster, seeds_of
 
 __all__ = [
+    "Appended",
     "Cluster",
     "Command",
     "ThreadClients",

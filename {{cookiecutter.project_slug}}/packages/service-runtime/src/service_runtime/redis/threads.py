@@ -64,7 +64,7 @@ class ThreadClients:
         Raises:
             redis.RedisError: Redis is unavailable or rejects the command.
         """
-        appended: Appended | None = self._local.__dict__.get("appended")
+        appended: Appended | None = self._local.__dict__.pop("appended", None)
         commands = [command] if appended is None else [command, *appended.commands]
         connection = self._own().connection
         if connection.is_outdated():
@@ -77,7 +77,7 @@ class ThreadClients:
         return reply
 
     def append(self, *commands: Command) -> "Appended":
-        """Return a context in which this thread's next calls send these commands as well."""
+        """Return a context in which this thread's next call sends these commands as well."""
         return Appended(self._local.__dict__, commands)
 
 
@@ -86,7 +86,7 @@ class Appended:
 
     Attributes:
         commands: the commands.
-        replies: their latest replies, a redis.ResponseError where Redis rejected one; or None.
+        replies: their replies, a redis.ResponseError where Redis rejected one; or None.
     """
 
     replies: list[Any] | None = None
@@ -99,7 +99,7 @@ class Appended:
         return self
 
     def __exit__(self, *args: object) -> None:
-        del self._own["appended"]
+        self._own.pop("appended", None)
 
 
 def _execute_all(connection: Any, commands: list[Command]) -> list[Any]:
