@@ -235,21 +235,20 @@ def test_requests_with_credentials_conditions_or_a_body_call_the_view(client, he
 def test_user_gets_the_public_response_with_one_round_trip(client, operator, django_user_model):
     group = Group.objects.create(name="a")
     learned(client)
-    ada = Client()
-    ada.force_login(django_user_model.objects.create_user("ada"))
+    client.force_login(django_user_model.objects.create_user("ada"))
 
     def reads(url):
-        get(ada, url)
+        get(client, url)
         before = operator.info("stats")["total_reads_processed"]
-        response = get(ada, url)
+        response = get(client, url)
         assert response.headers["Cache-Status"].endswith("; hit")
         return operator.info("stats")["total_reads_processed"] - before
 
     # Only users have requested the other URL.
     assert reads("/api/groups/") == reads("/api/groups/?x=1") - 1
     group.delete()
-    assert get(ada).json() == []
-    assert get(ada).status_code == 429
+    assert get(client).json() == []
+    assert get(client).status_code == 429
 
 
 def test_other_cookies_and_headers_make_no_difference(client):
