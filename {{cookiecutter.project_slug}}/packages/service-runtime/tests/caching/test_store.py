@@ -173,6 +173,26 @@ def test_result_that_was_never_current_here_is_not_returned():
     assert waiting.result() == Result(b"a", "collapsed")
 
 
+def test_altered_stale_result_is_not_returned():
+    for _ in range(2):
+        get_or_compute("name", GROUPS, lambda: b"old", stale=30)
+    Group.objects.create(name="a")
+    key = cacheops_prefix() + "name"
+    redis_client.plain.append(key, b"er")
+    other = Computation(stale=30)
+    waiting = ThreadPoolExecutor(1).submit(get_or_compute, "name", GROUPS, names, stale=30)
+
+    assert other.end() == Result(b"a", "miss")
+    assert waiting.result() == Result(b"a", "collapsed")
+
+
+def test_memory_of_current_results_is_bounded(monkeypatch):
+    monkeypatch.setattr(store, "MAX_CURRENT", 2)
+    for number in range(3):
+        store.note_current(f"{number}")
+    assert [key for key in "012" if store.was_current(key, 30)] == ["2"]
+
+
 def test_lock_of_a_dead_process_delays_others_briefly(monkeypatch):
     monkeypatch.setattr(slots, "LOCK_WAIT_SECONDS", 0.05)
     slot = slots.Slot(cacheops_prefix(), cacheops_prefix() + "name", GROUPS.conditions)

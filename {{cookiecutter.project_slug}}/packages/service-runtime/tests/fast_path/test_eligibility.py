@@ -257,6 +257,10 @@ def test_other_views_are_called_each_time(client, name):
     assert not any(map(is_fast, responses))
 
 
+def test_plain_views_are_not_eligible():
+    assert obstacles(lambda request: None, "GET") == ["it is not a view of Django REST framework"]
+
+
 def test_head_of_its_own_is_called(client):
     client.get("/head/")
     assert is_fast(client.get("/head/"))

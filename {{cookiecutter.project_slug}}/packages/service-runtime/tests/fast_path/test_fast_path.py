@@ -381,6 +381,9 @@ def test_scope_that_fails_closed_is_closed(client, settings):
 def test_restarted_redis_is_not_read(client, monkeypatch):
     learned(client)
     monkeypatch.setattr(Server, "run_id", "another")
+    with_cookie = get(client, Cookie="csrftoken=x")
+    assert with_cookie.headers["Cache-Status"].endswith("fwd=miss")
+    client.cookies.clear()  # Django has replaced the token
     assert not is_fast(get(client))
     assert is_fast(get(client))
 
