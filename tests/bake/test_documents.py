@@ -68,7 +68,7 @@ def repository() -> Project:
 def documents_of(project: Project) -> list[Path]:
     """Return the documents that describe the present, which changelogs do not."""
     names = [path for path in project.files if path.suffix == ".md"]
-    past = {"CHANGELOG.md", "results", ".github"}
+    past = {"CHANGELOG.md", "benchmarks", ".github"}
     return sorted(path for path in names if not past & set(path.parts))
 
 
