@@ -1,4 +1,4 @@
-"""Compare a cached response with the alternatives: `make bench-cache`.
+"""Compare a cached response with the alternatives: `make bench ARGS=cache`.
 
 One gunicorn worker with one thread shares a core with Redis. The rounds are interleaved, and the
 ratios compare the medians of the rounds.
@@ -8,14 +8,8 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from bench.serving import (
-    Connection,
-    installed,
-    load_blogs,
-    one_core,
-    publish,
-    requests_per_second,
-)
+from bench.publication import publish, spread, table_of
+from bench.serving import Connection, installed, load_blogs, one_core, requests_per_second
 from tests.running import Service
 
 ROUNDS, SECONDS = 9, 1.0
@@ -48,17 +42,16 @@ def main() -> None:
                 rates = measure(service.port)
     medians = {subject: statistics.median(rounds) for subject, rounds in rates.items()}
     bare, empty, *_, uncached = medians.values()
-    lines = [
-        "| | requests/s | of bare | of empty | of uncached |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {subject} | {rate:.0f} | {rate / bare:.2f} | {rate / empty:.2f} |"
-            f" {rate / uncached:.1f} |"
-            for subject, rate in medians.items()
-        ),
+    head = ["", "requests/s", "of bare", "of empty", "of uncached"]
+    rows = [
+        [
+            subject,
+            spread(rates[subject]),
+            *(f"{rate / bare:.2f}", f"{rate / empty:.2f}", f"{rate / uncached:.1f}"),
+        ]
+        for subject, rate in medians.items()
     ]
-    text = "\n".join(lines) + "\n"
-    publish("cache.md", text)
+    publish("cache", table_of(head, rows), rates)
 
 
 def measure(port: int) -> dict[str, list[float]]:
@@ -74,7 +67,3 @@ def measure(port: int) -> dict[str, list[float]]:
             if number:  # the first round is a warm-up
                 rates[subject].append(rate)
     return rates
-
-
-if __name__ == "__main__":
-    main()

@@ -4,7 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from bench.serving import installed, publish
+from bench.publication import publish
+from bench.serving import installed
 from tests.support import ROOT, run
 
 
@@ -22,8 +23,4 @@ def main() -> None:
             project.path,
             **environment,
         )
-    publish("cluster.md", text)
-
-
-if __name__ == "__main__":
-    main()
+    publish("cluster", text)

@@ -6,28 +6,28 @@ commands, bytes and processor time of Redis by its INFO. Then plain sockets send
 service's calls as fast as one Redis replies.
 """
 
-import os
-import socket
 import statistics
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import redis
 
-from bench.serving import Connection, installed, load_blogs, publish
-from tests.running import Service, descendants
+from bench.capacity import capacity, memory_of_a_connection
+from bench.client import exhaust
+from bench.meter import Cost, Meter, difference
+from bench.publication import publish
+from bench.serving import Connection, installed, load_blogs
+from tests.running import Service
 from tests.service.servers import running_postgres
 from tests.support import BakedProject, run
 
 ROUNDS, REQUESTS, CONNECTIONS = 5, 1200, 8
 WORKERS, THREADS = 2, 4
-TICK = os.sysconf("SC_CLK_TCK")
 _numbers = count()
 
 
@@ -38,68 +38,6 @@ class Subject(NamedTuple):
     path: str
     headers: dict[str, str]
     status: int
-
-
-class Counters(NamedTuple):
-    """Counters before or after a measurement; times are in microseconds."""
-
-    elapsed: float
-    service: float
-    database: float
-    redis: float
-    bytes_in: int
-    bytes_out: int
-    round_trips: int
-    commands: dict[str, int]
-
-
-class Cost(NamedTuple):
-    """The cost of one request; times are in microseconds."""
-
-    service: float
-    database: float
-    redis: float
-    bytes_in: float
-    bytes_out: float
-    round_trips: float
-    queries: float
-    commands: dict[str, float]
-
-
-class Meter:
-    """Read the counters of the service, PostgreSQL and Redis."""
-
-    def __init__(self, service: Service, postgres: int, client: redis.Redis) -> None:
-        self._service, self._postgres, self._client = service, postgres, client
-
-    def read(self) -> Counters:
-        """Return the counters."""
-        info: dict[str, Any] = self._client.info("everything")
-        commands = {
-            name.removeprefix("cmdstat_"): row["calls"]
-            for name, row in info.items()
-            if name.startswith("cmdstat_") and name != "cmdstat_info"
-        }
-        seconds = info["used_cpu_sys_main_thread"] + info["used_cpu_user_main_thread"]
-        return Counters(
-            time.monotonic() * 1e6,
-            processor_time(self._service.process.pid),
-            processor_time(self._postgres),
-            seconds * 1e6,
-            info["total_net_input_bytes"],
-            info["total_net_output_bytes"],
-            info["total_reads_processed"],  # a client sends the next command after the reply
-            commands,
-        )
-
-
-def processor_time(pid: int) -> float:
-    """Return the microseconds of a process and its descendants, living and waited for."""
-    ticks = 0
-    for each in (pid, *descendants(pid)):
-        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        ticks += sum(map(int, fields[11:15] if each == pid else fields[11:13]))
-    return ticks * 1e6 / TICK
 
 
 def send(port: int, subject: Subject, requests: int, address: str) -> int:
@@ -127,29 +65,6 @@ def measure(service: Service, meter: Meter, subject: Subject, idle: Cost) -> Cos
     return difference(before, after, REQUESTS, count, idle)
 
 
-def difference(
-    before: Counters, after: Counters, requests: int, queries: int, idle: Cost | None
-) -> Cost:
-    """Return the cost of each of the requests between two readings.
-
-    Args:
-        before: the counters before.
-        after: the counters after.
-        requests: the number of requests.
-        queries: the number of queries.
-        idle: the cost of an idle microsecond, which is subtracted.
-    """
-    share = (after.elapsed - before.elapsed) / requests
-    each = [(new - old) / requests for old, new in zip(before[1:7], after[1:7], strict=True)]
-    if idle:
-        each = [cost - share * spent for cost, spent in zip(each, idle[:6], strict=True)]
-    commands = Counter(after.commands)
-    commands.subtract(before.commands)
-    rates = {name: calls / requests for name, calls in commands.items() if calls > requests / 50}
-    service, database, spent, received, sent, trips = each
-    return Cost(service, database, spent, received, sent, trips, queries / requests, rates)
-
-
 def subjects(token: dict[str, str], etag: str) -> list[Subject]:
     """Return the kinds of requests."""
     return [
@@ -160,60 +75,6 @@ def subjects(token: dict[str, str], etag: str) -> list[Subject]:
         Subject("uncached list", "/uncached/", {}, 200),
         Subject("429", "/denied/", {}, 429),
     ]
-
-
-def capacity(url: str, command: list[bytes], seconds: float = 3.0, sockets: int = 50) -> float:
-    """Return how often per second one Redis executes a command, with one call in flight per socket.
-
-    This process sends from another core; a reply is at most 64 KiB.
-    """
-    packed = b"*%d\r\n" % len(command)
-    packed += b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in command)
-    with redis.Redis.from_url(url) as client:
-        size = reply_size(url, packed)
-        client.ping()
-        connections = [connected(url) for _ in range(sockets)]
-        for each in connections:
-            each.sendall(packed)
-        before: dict[str, Any] = client.info("cpu")
-        calls, started = 0, time.monotonic()
-        while time.monotonic() - started < seconds:
-            for each in connections:
-                left = size
-                while left > 0:
-                    left -= len(each.recv(65536))
-                each.sendall(packed)
-            calls += sockets
-        spent = time.monotonic() - started
-        after: dict[str, Any] = client.info("cpu")
-        for each in connections:
-            each.close()
-    busy = sum(after[name] - before[name] for name in CPU) / spent
-    # The share of a core that Redis had no work is this process's.
-    return calls / spent / busy
-
-
-CPU = ("used_cpu_sys_main_thread", "used_cpu_user_main_thread")
-
-
-def reply_size(url: str, packed: bytes) -> int:
-    """Return the size of a reply, once it is complete for 50 ms."""
-    with connected(url) as probe:
-        probe.sendall(packed)
-        probe.settimeout(0.05)
-        size = 0
-        try:
-            while received := len(probe.recv(65536)):
-                size += received
-        except TimeoutError:
-            return size
-    return size
-
-
-def connected(url: str) -> socket.socket:
-    """Return a socket that is connected to Redis."""
-    port = redis.connection.parse_url(url)["port"]
-    return socket.create_connection(("127.0.0.1", port))
 
 
 def calls(project: BakedProject, client: redis.Redis) -> Iterator[tuple[str, list[bytes]]]:
@@ -259,7 +120,7 @@ def main() -> None:
             head = Connection(service.port).get("/api/blogs/")[1].decode()
             kinds = subjects(token, head.partition("ETag: ")[2].split("\r\n")[0])
             for number in range(CONNECTIONS):
-                Connection(service.port).get("/denied/", X_Forwarded_For=f"203.0.113.{number}")
+                exhaust(service.port, "/denied/", f"203.0.113.{number}")
             costs = rounds(service, Meter(service, postgres.process.pid, client), kinds)
             connections = len(client.client_list()) - 1
             rates = {name: capacity(server.url, call) for name, call in calls(project, client)}
@@ -269,7 +130,9 @@ def main() -> None:
         f"\nThe service's {WORKERS} workers with {THREADS} threads each have {connections}"
         f" connections to Redis. An idle connection takes {size:.0f} bytes of Redis' memory.\n"
     )
-    publish("cost.md", text)
+    publish(
+        "cost", text, {name: [cost._asdict() for cost in found] for name, found in costs.items()}
+    )
 
 
 def rounds(service: Service, meter: Meter, kinds: list[Subject]) -> dict[str, list[Cost]]:
@@ -285,19 +148,6 @@ def rounds(service: Service, meter: Meter, kinds: list[Subject]) -> dict[str, li
             if number:
                 costs[kind.name].append(cost)
     return costs
-
-
-def memory_of_a_connection(url: str, client: redis.Redis, number: int = 1000) -> float:
-    """Return the bytes of memory that an idle connection takes in Redis."""
-    before: dict[str, Any] = client.info("memory")
-    sockets = [connected(url) for _ in range(number)]
-    for each in sockets:
-        each.sendall(b"PING\r\n")
-        each.recv(64)
-    after: dict[str, Any] = client.info("memory")
-    for each in sockets:
-        each.close()
-    return float(after["used_memory"] - before["used_memory"]) / number
 
 
 def table(costs: dict[str, list[Cost]], rates: dict[str, float]) -> str:
@@ -332,7 +182,3 @@ def table(costs: dict[str, list[Cost]], rates: dict[str, float]) -> str:
 def described(commands: dict[str, float]) -> str:
     """Return the calls per request."""
     return ", ".join(f"{name} {calls:.1f}" for name, calls in sorted(commands.items()))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Measure the time from the prompts to the first response: `make bench`.
+"""Measure the time from the prompts to the first response: `make bench ARGS=generation`.
 
 Generation runs in this process, as in a test suite that generates services. The time to the first
 200 includes the installation of the service's dependencies from a warm package cache, migrations,
@@ -6,11 +6,11 @@ example data, and the start of Redis and gunicorn.
 """
 
 import shutil
-import statistics
 import tempfile
 import time
 from pathlib import Path
 
+from bench.publication import publish, spread, table_of
 from tests.running import Service
 from tests.support import generate, run, template
 
@@ -26,11 +26,10 @@ def main() -> None:
             project = generate(source, Path(folder, str(number)))
             times.append(time.perf_counter() - started)
         first, *warm = times
-        print(f"generation, first in the process   {first:5.2f} s")
-        print(
-            f"generation, median of {ROUNDS}            {statistics.median(warm):5.2f} s"
-            f"  ({min(warm):.2f} to {max(warm):.2f})"
-        )
+        rows = [
+            ["generation, first in the process", f"{first:.2f}"],
+            [f"generation, {ROUNDS} more", spread(warm, 2)],
+        ]
 
         run(["make", "install"], cwd=project.path)  # fills the package cache
         shutil.rmtree(folder)
@@ -39,11 +38,5 @@ def main() -> None:
         log = Path(folder, "service.log")
         with Service(["make", "run"], project.path, log) as service:
             assert service.get("/api/blogs/").status == 200
-            print(
-                f"generation to the first 200        {time.perf_counter() - started:5.2f} s"
-                "  (package cache warm)"
-            )
-
-
-if __name__ == "__main__":
-    main()
+            rows.append(["generation to the first 200", f"{time.perf_counter() - started:.2f}"])
+    publish("generation", table_of(["", "s"], rows), {"generation": times})

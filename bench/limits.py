@@ -1,8 +1,8 @@
 """Measure what slow clients and overload do to a service, and what its worker costs.
 
-`make bench-limits`. The service has 2 workers with 4 threads on one core, and its clients share the
-other one. DEBUG is off; the access log and the metrics are on. "gthread" is gunicorn's own worker,
-which that of the service extends.
+`make bench ARGS=limits`; `ARGS=limits:soak` is one part. The service has 2 workers with 4 threads
+on one core, and its clients share the other one. DEBUG is off; the access log and the metrics are
+on. "gthread" is gunicorn's own worker, which that of the service extends.
 """
 
 import json
@@ -20,9 +20,16 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from bench.serving import Connection, installed, load_blogs, publish, requests_per_second
+from bench.publication import publish
+from bench.serving import (
+    Connection,
+    installed,
+    load_blogs,
+    requests_per_second,
+    separate_cores,
+)
 from tests.running import Service
-from tests.support import ROOT, run
+from tests.support import ROOT
 
 QUIET_RATE, SECONDS = 50, 15
 CONNECTIONS = 200
@@ -39,11 +46,8 @@ SLOW: dict[str, dict[str, Any]] = {
     "200 dripping bodies, each from another address": {"kind": "body", "sources": ADDRESSES},
 }
 GTHREAD = {"GUNICORN_CMD_ARGS": "--worker-class gthread"}
-PRODUCTION = {
-    "DEBUG": "false",
+SETTINGS = {
     "NUM_PROXIES": "0",
-    "ALLOWED_HOSTS": "127.0.0.1",
-    "SECRET_KEY": "0123456789-abcdefghijklmnopqrstuvwxyz-0123456789-abcdefghij",
     "THROTTLE_BLOG_LIMIT": "off",
     "LOG_LEVEL": "INFO",
     "WEB_CONCURRENCY": "2",
@@ -210,35 +214,26 @@ SECTIONS: dict[str, tuple[str, str, Callable[[Any], list[str]]]] = {
 }
 
 
-def main() -> None:
-    """Measure the sections of the command line, or all."""
+def main(*parts: str) -> None:
+    """Measure some parts, or all."""
     lines: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with installed(folder) as (project, redis, environment):
-            python = project.path / ".venv/bin/python"
+        with (
+            installed(folder) as (project, redis, environment),
+            separate_cores(redis.process.pid) as pin,
+        ):
             load_blogs(project, environment)
-            environment |= PRODUCTION
-            collect: list[str | Path] = [python, "manage.py", "collectstatic", "--noinput", "-v0"]
-            run(collect, project.path, **environment)
-            cores = sorted(os.sched_getaffinity(0))
             gunicorn = [str(project.path / ".venv/bin/gunicorn"), "cache_wsgi:application"]
             numbers = iter(range(100))
 
             def serve(**more: str) -> Service:
                 """Start the service on the first core, with Redis."""
-                command = ["taskset", "--cpu-list", str(cores[0]), *gunicorn]
                 log = folder / f"gunicorn-{next(numbers)}.log"
-                return Service(command, project.path, log, **environment | more)
+                return Service(pin(gunicorn), project.path, log, **environment | SETTINGS | more)
 
-            os.sched_setaffinity(redis.process.pid, {cores[0]})
-            os.sched_setaffinity(0, {cores[-1]})
-            for section in sys.argv[1:] or SECTIONS:
-                title, head, measure = SECTIONS[section]
+            for part in parts or SECTIONS:
+                title, head, measure = SECTIONS[part]
                 columns = head.count("|") - 1
                 lines += [title, "", head, "|---" * columns + "|", *measure(serve), ""]
-    publish("limits.md", "\n".join(lines))
-
-
-if __name__ == "__main__":
-    main()
+    publish("limits", "\n".join(lines))

@@ -1,4 +1,4 @@
-"""Measure the effects of outages of Redis on requests: `make bench-outage`.
+"""Measure the effects of outages of Redis on requests: `make bench ARGS=outage`.
 
 The drill sends 100 requests per second to 2 workers with 4 threads each. Redis hangs for 8 seconds
 and is later killed for 8 seconds. A blog is changed twice per second and read after each change.
@@ -13,9 +13,10 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from bench.serving import RESULTS, installed, publish, pyplot
+from bench.publication import publish, pyplot
+from bench.serving import installed
 from tests.running import Service
 from tests.service.faults import FAULTS, World
 from tests.service.load import Background, Timed, timed
@@ -157,14 +158,15 @@ def faults(
     return rows
 
 
-def plot(phases: list[Phase], responses: list[Timed], path: Path) -> None:
-    """Plot the response times of the drill."""
+def plot(phases: list[Phase], responses: list[Timed]) -> Any:
+    """Return a figure of the response times of the drill."""
     origin = phases[0].start
     figure, axes = pyplot().subplots(figsize=(9, 3.5))
     axes.scatter(
         [response.started - origin for response in responses],
         [response.duration * 1e3 for response in responses],
         s=2,
+        rasterized=True,  # thousands of points
     )
     for name, start, end in phases:
         if name in {"hung", "killed"}:
@@ -175,8 +177,7 @@ def plot(phases: list[Phase], responses: list[Timed], path: Path) -> None:
     axes.set_xlabel("s")
     axes.set_ylabel("ms")
     axes.set_title(f"Response times at {RATE} requests per second during outages of Redis")
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    return figure
 
 
 def main() -> None:
@@ -210,10 +211,12 @@ def main() -> None:
         "|---|---|---|---|---|",
         *matrix,
     ]
-    text = "\n".join(lines) + "\n"
-    publish("outage.md", text)
-    plot(phases, load.responses, RESULTS / "outage.svg")
-
-
-if __name__ == "__main__":
-    main()
+    data = {
+        phase.name: [
+            [round(each.started - phase.start, 4), round(each.duration, 5), each.status]
+            for each in load.responses
+            if phase.start <= each.started < phase.end
+        ]
+        for phase in phases
+    }
+    publish("outage", "\n".join(lines), data, lambda: plot(phases, load.responses))

@@ -1,9 +1,11 @@
-"""Measure invalidation with a million cached results: `make bench-scale`."""
+"""Measure invalidation with a million cached results: `make bench ARGS=scale`."""
 
+import json
 import tempfile
 from pathlib import Path
 
-from bench.serving import installed, publish
+from bench.publication import publish
+from bench.serving import installed
 from tests.support import ROOT, run
 
 
@@ -15,8 +17,5 @@ def main() -> None:
         python = project.path / ".venv/bin/python"
         environment["DJANGO_SETTINGS_MODULE"] = f"{project.slug}.settings"
         text = run([python, ROOT / "bench/inside/scale_service.py"], project.path, **environment)
-    publish("scale.md", text)
-
-
-if __name__ == "__main__":
-    main()
+    table, _, data = text.partition("\n\0")
+    publish("scale", table, json.loads(data))

@@ -1,32 +1,37 @@
-"""Helpers for benchmarks of a running service."""
+"""Services, connections and cores for benchmarks."""
 
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from tests.service.servers import RedisServer
 from tests.support import ROOT, BakedProject, generate, run, template
 
-RESULTS = ROOT / "bench" / "results"
+# DEBUG slows uncached views most, and so flatters ratios to them.
+PRODUCTION = {
+    "DEBUG": "false",
+    "ALLOWED_HOSTS": "127.0.0.1",
+    "SECRET_KEY": "0123456789-abcdefghijklmnopqrstuvwxyz-0123456789-abcdefghij",
+    "SECURE_SSL_REDIRECT": "false",
+    "NUM_PROXIES": "1",
+    "ENV_FILE": os.devnull,
+}
+# A machine that is busy with a benchmark is not overloaded, and its Redis is not down.
+PATIENT = {"QUEUE_SECONDS": "10", "REDIS_SOCKET_TIMEOUT": "1"}
 _BLOGS = """
 from {package}.blog.models import Author, Blog
-authors = [Author.objects.create(name=f"Author {{n}}") for n in range(5)]
+authors = [Author.objects.get_or_create(name=f"Author {{n}}")[0] for n in range(5)]
 Blog.objects.bulk_create(
-    Blog(author=authors[n % 5], title=f"Blog {{n}}", body="Some words of it. " * 20)
-    for n in range(100)
+    (
+        Blog(author=authors[n % 5], title=f"Blog {{n}}", body="Some words of it. " * 20)
+        for n in range({start}, {stop})
+    ),
+    batch_size=5000,
 )
 """
-
-
-def publish(name: str, text: str) -> None:
-    """Print a benchmark's table and write it to the results."""
-    print(text)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / name).write_text(text, encoding="utf-8")
 
 
 @contextmanager
@@ -37,35 +42,30 @@ def installed(folder: Path) -> Iterator[tuple[BakedProject, RedisServer, dict[st
     redis = RedisServer(folder)
     redis.start()
     environment = {
+        **PRODUCTION,
         "BENCH_PACKAGE": project.slug,
         "PYTHONPATH": f"{ROOT / 'bench' / 'inside'}{os.pathsep}{project.path}",
         "REDIS_URL": redis.url,
-        "NUM_PROXIES": "1",
-        "DEBUG": "true",
-        "ENV_FILE": os.devnull,
         "LOG_LEVEL": "ERROR",
         "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
     }
     python = project.path / ".venv/bin/python"
     run([python, "manage.py", "migrate", "-v0"], cwd=project.path, **environment)
+    collect: list[str | Path] = [python, "manage.py", "collectstatic", "--noinput", "-v0"]
+    run(collect, cwd=project.path, **environment)
     try:
         yield project, redis, environment
     finally:
         redis.stop()
 
 
-def load_blogs(project: BakedProject, environment: dict[str, str]) -> None:
-    """Create 100 blogs of 5 authors in the service's database."""
-    script = _BLOGS.format(package=project.slug)
-    command: list[str | Path] = [
-        project.path / ".venv/bin/python",
-        "manage.py",
-        "shell",
-        "-v0",
-        "-c",
-        script,
-    ]
-    run(command, project.path, **environment)
+def load_blogs(
+    project: BakedProject, environment: dict[str, str], start: int = 0, stop: int = 100
+) -> None:
+    """Create blogs of 5 authors in the service's database, numbered from start to stop."""
+    script = _BLOGS.format(package=project.slug, start=start, stop=stop)
+    python = project.path / ".venv/bin/python"
+    run([python, "manage.py", "shell", "-v0", "-c", script], project.path, **environment)
 
 
 @contextmanager
@@ -86,6 +86,23 @@ def one_core(*servers: int) -> Iterator[None]:
         os.sched_setaffinity(pid, cores)
 
 
+@contextmanager
+def separate_cores(*servers: int) -> Iterator[Callable[[Sequence[str | Path]], list[str | Path]]]:
+    """Pin the servers to the first core and this process to the last one.
+
+    Yields:
+        a function that returns a command to run another command on the servers' core.
+    """
+    processes = [0, *servers]
+    before = [os.sched_getaffinity(pid) for pid in processes]
+    first, last = min(before[0]), max(before[0])
+    for pid in processes:
+        os.sched_setaffinity(pid, {first if pid else last})
+    yield lambda command: ["taskset", "--cpu-list", str(first), *command]
+    for pid, cores in zip(processes, before, strict=True):
+        os.sched_setaffinity(pid, cores)
+
+
 class Connection:
     """A persistent HTTP connection with minimal overhead in the client."""
 
@@ -94,9 +111,7 @@ class Connection:
 
     def get(self, path: str, **headers: str) -> tuple[int, bytes, bytes]:
         """Send a GET request; return the status, the head and the body of the response."""
-        lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1"]
-        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-        self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
+        self._socket.sendall(request_for(path, **headers))
         head, _, body = self._until(lambda data: b"\r\n\r\n" in data).partition(b"\r\n\r\n")
         status = int(head[9:12])
         if status != 304:
@@ -117,6 +132,13 @@ class Connection:
         return data
 
 
+def request_for(path: str, **headers: str) -> bytes:
+    """Return the bytes of a GET request; `_` in the names of headers is a hyphen."""
+    lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
 def requests_per_second(connection: Connection, path: str, seconds: float, **headers: str) -> float:
     """Return the rate of sequential GET requests over one connection."""
     count, started = 0, time.perf_counter()
@@ -125,14 +147,3 @@ def requests_per_second(connection: Connection, path: str, seconds: float, **hea
         assert status in {200, 304}, status
         count += 1
     return count / spent
-
-
-def pyplot() -> Any:
-    """Return matplotlib.pyplot, configured for reproducible SVG files."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "bench"
-    import matplotlib.pyplot
-
-    return matplotlib.pyplot

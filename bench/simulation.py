@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from itertools import accumulate, pairwise, product
 from typing import NamedTuple
 
-from bench.serving import publish
+from bench.publication import publish
 
 SLOTS, CLIENTS, RUNS = 16384, 100_000, 20
 MASTERS = (3, 6, 12, 24, 48)
@@ -168,5 +168,5 @@ def stampedes() -> Iterator[str]:
         )
 
 
-if __name__ == "__main__":
-    publish("simulation.md", "\n".join([*skew(), "", *stampedes()]) + "\n")
+def main() -> None:
+    publish("simulation", "\n".join([*skew(), "", *stampedes()]))

@@ -1,4 +1,4 @@
-"""Compare the cost and the accuracy of a throttle with the alternatives: `make bench-throttle`.
+"""Compare the cost and the accuracy of throttles: `make bench ARGS=throttle`.
 
 The rounds are interleaved: Django REST framework's throttle on Django's Redis cache, the moving
 window of `limits`, and this template's throttle. 32 connections send requests to real gunicorn.
@@ -12,8 +12,10 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from bench.serving import RESULTS, installed, one_core, publish, pyplot
+from bench.publication import publish, pyplot, spread
+from bench.serving import PATIENT, installed, one_core
 from tests.running import Service
 from tests.support import ROOT, UV, BakedProject, run
 
@@ -60,9 +62,20 @@ def admitted(pool: ProcessPoolExecutor, ports: list[int], path: str, limit: int)
     return [sum(column) for column in zip(*(future.result() for future in futures), strict=True)]
 
 
-def over_admission(project: BakedProject, environment: dict[str, str], folder: Path) -> list[str]:
-    """Return a row of admitted requests for each limit and throttle, on 1 and 3 gunicorns."""
-    rows = []
+class Admission(NamedTuple):
+    """The outcomes of runs with a limit: admitted, denied and other responses of each run."""
+
+    masters: int
+    limit: int
+    throttle: str
+    runs: list[list[int]]
+
+
+def over_admission(
+    project: BakedProject, environment: dict[str, str], folder: Path
+) -> list[Admission]:
+    """Return the admitted requests for each limit and throttle, on 1 and 3 gunicorns."""
+    found = []
     for masters in (1, 3):
         with ExitStack() as stack:
             services = [
@@ -71,7 +84,7 @@ def over_admission(project: BakedProject, environment: dict[str, str], folder: P
                         [project.path / ".venv/bin/gunicorn"],
                         project.path,
                         folder / f"gunicorn-{number}.log",
-                        **environment,
+                        **environment | PATIENT,
                         WEB_CONCURRENCY="4",
                         WEB_THREADS="4",
                     )
@@ -86,34 +99,38 @@ def over_admission(project: BakedProject, environment: dict[str, str], folder: P
                     for name, runs in counts.items():
                         runs.append(admitted(pool, ports, f"/{name}/{limit}/", limit))
                 for name, runs in counts.items():
-                    allowed = [run[0] for run in runs]
                     assert all(run[2] == 0 for run in runs), runs
-                    rows.append(
-                        f"| {masters} x 4 x 4 | {limit}/hour | {name} | {min(allowed)} |"
-                        f" {statistics.median(allowed):.0f} | {max(allowed)} |"
-                        f" {sum(count > limit for count in allowed)} |"
-                        f" {sum(run[1] > 0 for run in runs)} |"
-                    )
-    return rows
+                    found.append(Admission(masters, limit, name, runs))
+    return found
 
 
-def plot(figures: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
-    """Plot the cost of a check by rate."""
+def row(found: Admission) -> str:
+    """Return the table's row."""
+    allowed = [run[0] for run in found.runs]
+    return (
+        f"| {found.masters} x 4 x 4 | {found.limit}/hour | {found.throttle} | {min(allowed)} |"
+        f" {statistics.median(allowed):.0f} | {max(allowed)} |"
+        f" {sum(count > found.limit for count in allowed)} |"
+        f" {sum(run[1] > 0 for run in found.runs)} |"
+    )
+
+
+def plot(figures: dict[str, dict[str, dict[str, float]]]) -> Any:
+    """Return a figure of the cost of a check by rate."""
     figure, axes = pyplot().subplots(figsize=(7, 3.5))
     names = list(next(iter(figures.values())))
     for position, name in enumerate(names):
         axes.bar(
             [n + 0.27 * (position - 1) for n in range(len(figures))],
-            [row[name]["µs"] for row in figures.values()],
+            [checks[name]["µs"] for checks in figures.values()],
             width=0.25,
             label=name,
         )
     axes.set_xticks(range(len(figures)), list(figures))
     axes.set_ylabel("µs per check")
     axes.set_title("A client that has used half of its limit")
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    axes.legend(frameon=False)
+    return figure
 
 
 def main() -> None:
@@ -133,7 +150,7 @@ def main() -> None:
                 )
             )
         environment["DJANGO_SETTINGS_MODULE"] = "throttle_service"
-        rows = over_admission(project, environment, folder)
+        admissions = over_admission(project, environment, folder)
 
     stock = {rate: row["stock"]["µs"] for rate, row in figures.items()}
     lines = [
@@ -143,10 +160,10 @@ def main() -> None:
         "| rate | | µs | of stock | round trips | bytes | memory |",
         "|---|---|---|---|---|---|---|",
     ]
-    for rate, row in figures.items():
-        for subject, f in row.items():
+    for rate, checks in figures.items():
+        for subject, f in checks.items():
             lines.append(
-                f"| {rate} | {subject} | {f['µs']:.0f} | {f['µs'] / stock[rate]:.2f} |"
+                f"| {rate} | {subject} | {spread(f['rounds'])} | {f['µs'] / stock[rate]:.2f} |"
                 f" {f['round trips']} | {f['bytes']} | {f['memory']} |"
             )
     ours = [row["this"]["µs"] for row in figures.values()]
@@ -160,11 +177,7 @@ def main() -> None:
         "| gunicorns x workers x threads | limit | | least admitted | median | most |"
         " runs over | runs with denials |",
         "|---|---|---|---|---|---|---|---|",
-        *rows,
+        *map(row, admissions),
     ]
-    publish("throttle.md", "\n".join(lines) + "\n")
-    plot(figures, RESULTS / "throttle.svg")
-
-
-if __name__ == "__main__":
-    main()
+    data = {"checks": figures, "admitted": [each._asdict() for each in admissions]}
+    publish("throttle", "\n".join(lines), data, lambda: plot(figures))

@@ -1,4 +1,4 @@
-"""The service's settings with the URLs and caches that bench/cache.py compares."""
+"""The service's settings with the URLs and caches that bench compares."""
 
 import importlib
 import os
@@ -12,7 +12,10 @@ ROOT_URLCONF = "cache_urls"
 THROTTLING_HEADERS = "draft"
 REST_FRAMEWORK = {
     **globals()["REST_FRAMEWORK"],
-    "DEFAULT_THROTTLE_RATES": dict.fromkeys(globals()["THROTTLE_RATES"], "1000000/hour"),
+    "DEFAULT_THROTTLE_RATES": {
+        **dict.fromkeys(globals()["THROTTLE_RATES"], "1000000/hour"),
+        "denied": "1000/hour",
+    },
 }
 CACHES = {
     **globals()["CACHES"],

@@ -1,10 +1,11 @@
-"""The variants of the list of blogs that bench/cache.py compares, and an empty view."""
+"""The variants of the list of blogs that bench compares, and empty views."""
 
 import importlib
 import os
 
 from cacheops import cached_as
 from django.core.cache import caches
+from django.http import HttpResponse
 from django.urls import include, path
 from django.utils.connection import ConnectionProxy
 from rest_framework.response import Response
@@ -33,6 +34,12 @@ class Uncached(views.BlogApiView):
 
     def list(self, request, *args, **kwargs):
         return plain_list(self, request, *args, **kwargs)
+
+
+class Denied(views.BlogApiView):
+    """The list in a scope whose limit a client can exhaust."""
+
+    throttle_scope = "denied"
 
 
 class StockThrottle(SimpleRateThrottle):
@@ -69,6 +76,8 @@ class CachedAs(Uncached):
 
 
 urlpatterns = [
+    path("django/", lambda request: HttpResponse(b"hello")),
+    path("denied/", Denied.as_view()),
     path("empty/", Empty.as_view()),
     path("uncached/", Uncached.as_view()),
     path("seed/", Seed.as_view()),

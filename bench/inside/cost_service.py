@@ -7,14 +7,6 @@ from django.db.backends.signals import connection_created
 
 globals().update({name: value for name, value in vars(cache_service).items() if name.isupper()})
 
-ROOT_URLCONF = "cost_urls"
-REST_FRAMEWORK = {
-    **globals()["REST_FRAMEWORK"],
-    "DEFAULT_THROTTLE_RATES": {
-        **globals()["REST_FRAMEWORK"]["DEFAULT_THROTTLE_RATES"],
-        "denied": "1/hour",
-    },
-}
 MIDDLEWARE = ["cost_service.count_queries", *globals()["MIDDLEWARE"]]
 
 

