@@ -1,0 +1,5 @@
+"""The application of the stock set-up."""
+
+from django.core.wsgi import get_wsgi_application
+
+application = get_wsgi_application()
