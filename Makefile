@@ -23,7 +23,7 @@ RUNTIME = cd runtime && PYTHONPYCACHEPREFIX=$(CURDIR)/build/pycache COVERAGE_FIL
 # Tests and the demo use downloaded tools that PATH lacks.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 
-.PHONY: help demo test test-runtime matrix test-fast peers e2e lint lint-workflows values sums release bench bench-cache bench-outage bench-scale bench-limits bench-logging bench-throttle clean
+.PHONY: help demo test test-runtime matrix test-fast peers e2e lint lint-workflows values sums release bench clean
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -79,28 +79,9 @@ release: ## Date, commit and tag the release VERSION=x.y.z; pushing its tag publ
 sums: ## Write the checksums by which a service's `make lint` detects edits of the runtime
 	$(PYTHON) -m tests.bake.sums
 
-bench: .venv/dev ## Measure generation and the time to the first response
-	.venv/bin/python -m bench.generation
-
-bench-cache: .venv/dev ## Compare cached responses with the alternatives; 2 minutes
-	.venv/bin/python -m bench.cache
-
-bench-outage: .venv/dev ## Measure outages of Redis under load; 3 minutes
+bench: .venv/dev ## Measure what docs/benchmarks/ shows; ARGS="service cache" for sections, 40 minutes for all
 	$(UV) pip install --quiet --python .venv --group bench
-	.venv/bin/python -m bench.outage
-
-bench-scale: .venv/dev ## Measure invalidation with a million cached results; 2 minutes
-	.venv/bin/python -m bench.scale
-
-bench-limits: .venv/dev ## Measure slow clients, overload, the worker and 500,000 requests; 20 minutes
-	.venv/bin/python -m bench.limits
-
-bench-logging: .venv/dev ## Measure logging per record and per request; 2 minutes
-	.venv/bin/python -m bench.logging
-
-bench-throttle: .venv/dev ## Compare throttles with the alternatives; several minutes
-	$(UV) pip install --quiet --python .venv --group bench
-	.venv/bin/python -m bench.throttle
+	.venv/bin/python -m bench $(ARGS)
 
 clean: ## Remove everything that these targets created
 	rm -rf .tools .venv build
