@@ -53,7 +53,7 @@ def test_neither_release_fails_or_serves_data_cached_by_the_other(releases, redi
         header = releases[0].sign_in(old, **environment)
 
         def is_hit(service):
-            return service.get("/api/blogs/").headers["Cache-Status"].endswith("; hit")
+            return "; hit" in service.get("/api/blogs/").headers["Cache-Status"]
 
         for number in range(10):
             writer = (old, new)[number % 2]

@@ -38,7 +38,7 @@ def test_cache_throttles_and_logs(serve, redis):
         )
 
     assert first.headers["Cache-Status"].endswith("; fwd=miss")
-    assert second.headers["Cache-Status"].endswith("; hit")
+    assert "; hit" in second.headers["Cache-Status"]
     assert second.body == first.body
     assert detail == [200, 200, 429]
     assert listed.status == 429
@@ -178,5 +178,5 @@ def test_make_run_stops_with_all_its_processes(project, tmp_path, number):
         hit = [service.get("/api/blogs/").headers["Cache-Status"] for _ in range(2)][1]
         service.stop(number)
 
-    assert hit.endswith("; hit")
+    assert "; hit" in hit
     assert not service.left_behind()

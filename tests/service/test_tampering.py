@@ -64,6 +64,6 @@ def test_every_value_replaced_by_a_pickle_is_a_miss(serve, project, redis_server
         assert before[path].status == after[path].status == again[path].status == 200
         if path != "/admin/":
             assert before[path].body == after[path].body
-            assert before[path].headers["Cache-Status"].endswith("; hit")
+            assert "; hit" in before[path].headers["Cache-Status"]
             assert after[path].headers["Cache-Status"].endswith("; fwd=miss")
-            assert again[path].headers["Cache-Status"].endswith("; hit")
+            assert "; hit" in again[path].headers["Cache-Status"]
