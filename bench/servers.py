@@ -71,6 +71,7 @@ def servers(
         folder: a folder for logs; it has the list's JSON as list.json.
         pin: returns a command that runs on the servers' core.
     """
+    packages = install_production(project, folder)
     work = folder / "peers"
     work.mkdir(exist_ok=True)
     shared = {name: environment[name] for name in ("REDIS_URL", "DATABASE_URL")} | {
@@ -87,7 +88,7 @@ def servers(
             "WEB_CONCURRENCY": str(workers),
             "WEB_THREADS": str(THREADS),
         }
-        command = [str(project.path / ".venv/bin/gunicorn"), "cache_wsgi:application"]
+        command = [str(packages / "bin/gunicorn"), "cache_wsgi:application"]
         log = folder / f"service-{workers}.log"
         return Service(pin(command), project.path, log, **environment | more)
 
@@ -139,8 +140,8 @@ def seconds_to_first_200(server: Server, workers: int) -> float:
         service.stop()
 
 
-def installed_size(project: BakedProject, folder: Path) -> tuple[float, float]:
-    """Return the MB of the service's environment as its image has it, and those of its files."""
+def install_production(project: BakedProject, folder: Path) -> Path:
+    """Install the packages that the image has, and return their environment."""
     environment = folder / "production"
     variables = {
         "UV_PROJECT_ENVIRONMENT": str(environment),
@@ -148,8 +149,13 @@ def installed_size(project: BakedProject, folder: Path) -> tuple[float, float]:
         "UV_LINK_MODE": "copy",
     }
     run([UV, "sync", "--quiet", "--no-dev", "--no-editable"], project.path, **variables)
+    return environment
+
+
+def installed_size(project: BakedProject, folder: Path) -> tuple[float, float]:
+    """Return the MB of the service's packages as its image has them, and those of its files."""
     names = ["pyproject.toml", "manage.py", "gunicorn.conf.py", "staticfiles", project.slug]
-    return _size(environment), sum(_size(project.path / name) for name in names)
+    return _size(folder / "production"), sum(_size(project.path / name) for name in names)
 
 
 def _size(path: Path) -> float:
