@@ -4,6 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 import redis
+from cacheops.redis import redis_client
 from django.db import connections
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
 from django.urls import ResolverMatch
@@ -12,7 +13,7 @@ from django.utils.cache import get_conditional_response
 from rest_framework.exceptions import Throttled
 
 from ..api.problems import body_of
-from ..caching.keys import cacheops_prefix
+from ..caching.keys import Server, cacheops_prefix
 from ..caching.payloads import Stored, split
 from ..caching.slots import readers, verify
 from ..caching.store import is_bypassed, note_current
@@ -76,8 +77,19 @@ class Plan(NamedTuple):
         replies = appended.replies
         if replies is None:  # nothing was counted, or in another server
             replies = _read(commands)
-        stored = self._stored(replies, known)
+        stored = self._stored(replies, known) if self._is_same_server() else None
         return stored and self._response(request, stored)
+
+    def _is_same_server(self) -> bool:
+        """Return whether the replies are of the server that `prefix` names.
+
+        A restarted one can have restored a response that was invalidated since its snapshot.
+        """
+        try:
+            Server.verify(redis_client.breaker.connections)
+        except redis.RedisError:
+            return False
+        return self.prefix == cacheops_prefix()
 
     def _denial(self, request: HttpRequest, decision: Decision) -> Any:
         error = Throttled(decision.wait or None)

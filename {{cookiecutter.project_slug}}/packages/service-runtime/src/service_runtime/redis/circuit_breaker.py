@@ -46,6 +46,8 @@ class CircuitBreaker(Retry):
         self._missed: set[tuple[Callable[..., object], Hashable]] = set()
         # Counts outages: a connection that was opened before the latest one is replaced.
         self.outages = 0
+        # Counts opened connections: a new one can lead to a restarted server.
+        self.connections = 0
         self._is_retired = False
         self.reset()
         _instances.add(self)
