@@ -6,6 +6,7 @@ from typing import Any
 from django.core.exceptions import MiddlewareNotUsed
 from django.core.signals import setting_changed
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone, translation
 
 from ..caching.isolation import is_read, personal_cookies
 from ..conf import settings
@@ -61,7 +62,10 @@ class FastPathMiddleware:
             return self.get_response(request)
         environ = request.META
         url = (
-            *(request.method, request.path, environ.get("QUERY_STRING")),
+            *(request.method, request.path, request.path_info, environ.get("QUERY_STRING")),
+            # Those of middleware above.
+            *(translation.get_language(), timezone.get_current_timezone_name()),
+            getattr(request, "urlconf", None),
             *map(environ.get, self._selecting),
         )
         plan = self._plans.get(url)
@@ -78,6 +82,9 @@ class FastPathMiddleware:
         return (
             is_read(request)
             and environ.keys().isdisjoint(_UNSUPPORTED)
+            # Middleware above, or REST framework's test client, has authenticated the caller.
+            and not hasattr(request, "user")
+            and getattr(request, "_force_auth_user", None) is None
             and ("HTTP_COOKIE" not in environ or self._personal.isdisjoint(request.COOKIES))
         )
 

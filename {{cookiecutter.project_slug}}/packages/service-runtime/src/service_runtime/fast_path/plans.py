@@ -141,7 +141,7 @@ class Plan(NamedTuple):
         for name in ("ETag", "Retry-After"):
             if name in response:
                 headers[name.lower()] = (name, response[name])
-        if response.status_code != 304:
+        if "content-length" in headers:
             headers["content-length"] = ("Content-Length", str(len(response.content)))
         for name, field in fields.items():
             headers[name.lower()] = (name, field)
