@@ -160,7 +160,9 @@ class _Policy:
                 response.accepted_media_type = request.accepted_media_type
                 response.renderer_context = view.get_renderer_context()  # type: ignore[attr-defined]
             response = render(response)
-            if "CSRF_COOKIE" in request._request.META:  # the response contains a token
+            django = request._request
+            # The response contains a token, or a nonce of its Content-Security-Policy.
+            if "CSRF_COOKIE" in django.META or getattr(django, "_csp_nonce", None) is not None:
                 raise NotCacheableError(response)
         return serialize(response, self._shared, self._vary, self._headers)
 
