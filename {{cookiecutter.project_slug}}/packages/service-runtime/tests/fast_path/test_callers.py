@@ -5,12 +5,13 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import path
+from rest_framework.authentication import RemoteUserAuthentication
 from rest_framework.generics import GenericAPIView
 from rest_framework.response import Response
 from rest_framework.test import APIClient
 
 from service_runtime.caching.responses import cached_response
-from service_runtime.throttling import AnonRateThrottle
+from service_runtime.throttling import AnonRateThrottle, UserRateThrottle
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 
@@ -27,8 +28,14 @@ class ForAnonymous(View):
     throttle_classes = [AnonRateThrottle]
 
 
+class ForUsers(View):
+    authentication_classes = [RemoteUserAuthentication]
+    throttle_classes = [UserRateThrottle]
+
+
 urlpatterns = [
     path("api/anonymous/", ForAnonymous.as_view()),
+    path("api/users/", ForUsers.as_view()),
 ]
 
 
@@ -61,6 +68,12 @@ def test_user_of_middleware_above_is_counted_as_that_user(settings):
     exhaust(client, "/api/anonymous/")
     for _ in range(4):
         assert client.get("/api/anonymous/", headers={"X-User": "ada"}).status_code == 200
+
+
+def test_user_of_the_web_server_is_counted_as_that_user(client, settings):
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.RemoteUserBackend"]
+    exhaust(client, "/api/users/")
+    assert client.get("/api/users/", REMOTE_USER="ada").status_code == 200
 
 
 def test_forced_authentication_of_tests_is_not_skipped(settings):

@@ -2,7 +2,9 @@
 
 import pytest
 from django.contrib.auth.models import Group
+from django.core.checks import run_checks
 from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import path
 from django.utils import timezone, translation
@@ -39,6 +41,28 @@ def is_fast(response):
 def above(settings, *names):
     settings.MIDDLEWARE = [*(f"{__name__}.{name}" for name in names), *settings.MIDDLEWARE]
     return Client()
+
+
+class LockMiddleware:
+    """Denies requests by a hook that Django calls only before it calls a view."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        return self.get_response(request)
+
+    def process_view(self, request, view, args, kwargs):
+        return HttpResponse(status=403) if "X-Deny" in request.headers else None
+
+
+def test_process_view_of_middleware_above_is_called(settings):
+    client = above(settings, "LockMiddleware")
+    for _ in range(2):
+        assert client.get("/api/zoned/").status_code == 200
+    assert client.get("/api/zoned/", headers={"X-Deny": "1"}).status_code == 403
+    [warning] = [each for each in run_checks(tags=["caching"]) if each.id == "caching.W001"]
+    assert "LockMiddleware" in warning.msg
 
 
 def zones(get_response):
