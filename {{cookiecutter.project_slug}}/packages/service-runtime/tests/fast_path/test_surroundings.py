@@ -131,3 +131,11 @@ def test_headers_are_those_of_the_middleware(settings):
     first, *_, last = [client.get("/api/zoned/") for _ in range(3)]
     assert is_fast(last)
     assert [*last.headers] == [*first.headers]
+
+
+def test_session_middleware_above_has_the_same_effect(settings):
+    name = "django.contrib.sessions.middleware.SessionMiddleware"
+    settings.MIDDLEWARE = [name, *(each for each in settings.MIDDLEWARE if each != name)]
+    client = Client()
+    varies = [client.get("/api/zoned/").headers["Vary"] for _ in range(3)]
+    assert len({*varies}) == 1

@@ -55,7 +55,8 @@ def cached_response(
             or the session raises ImproperlyConfigured, and the Authorization header is absent.
         public: whether, moreover, anyone may read it. FastPathMiddleware then serves it to callers
             without credentials: its permissions are not asked. A check finds views that this would
-            change. The functions in `depends_on` can use the view's `kwargs`, and no database.
+            change. The functions in `depends_on` can use the view's `kwargs`, but no database and
+            nothing else that changes, such as the date.
         timeout: the TTL in seconds; the smallest of the models' CACHEOPS timeouts if None.
         stale: for how many seconds after an invalidation a shared response may still be served,
             while one request computes the next one.

@@ -34,9 +34,9 @@ _SELECTING = (
 class FastPathMiddleware:
     """Serve public cached responses to callers without credentials.
 
-    Middleware above this one runs for every request, and middleware below it only where the view is
-    called. So the middleware below must be known to neither reject anonymous reads nor change their
-    responses otherwise; FAST_PATH_MIDDLEWARE adds to the list.
+    Middleware above this one runs for every request. Middleware below it, and any `process_view`,
+    runs only where the view is called. These must be known to neither reject anonymous reads nor
+    change their responses otherwise; FAST_PATH_MIDDLEWARE adds to the list.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -82,8 +82,8 @@ class FastPathMiddleware:
         return (
             is_read(request)
             and environ.keys().isdisjoint(_UNSUPPORTED)
-            # Middleware above, or REST framework's test client, has authenticated the caller.
-            and not hasattr(request, "user")
+            # Middleware above, or REST framework's test client, can have authenticated the caller.
+            and not (hasattr(request, "user") or hasattr(request, "session"))
             and getattr(request, "_force_auth_user", None) is None
             and ("HTTP_COOKIE" not in environ or self._personal.isdisjoint(request.COOKIES))
         )
