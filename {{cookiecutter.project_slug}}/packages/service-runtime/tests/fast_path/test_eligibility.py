@@ -382,6 +382,11 @@ def test_unknown_middleware_below_disables_the_fast_path(settings):
     assert is_fast(client.get("/eligible/plain/"))
 
 
+def test_check_needs_the_middleware(settings):
+    settings.MIDDLEWARE = [f"{__name__}.Blocking"]
+    assert not [each for each in run_checks(tags=["caching"]) if each.id == "caching.W001"]
+
+
 def test_middleware_above_runs_for_each_request(settings):
     settings.MIDDLEWARE = [f"{__name__}.Blocking", *settings.MIDDLEWARE]
     client = Client()

@@ -53,8 +53,8 @@ def cached_response(
             the rows count that meet its conditions by `=` and `in`.
         shared: whether all callers get the same response. While it is computed, reading the user
             or the session raises ImproperlyConfigured, and the Authorization header is absent.
-        public: whether, moreover, anyone may read it. FastPathMiddleware then serves it to callers
-            without credentials: its permissions are not asked. A check finds views that this would
+        public: whether, moreover, anyone can read it. FastPathMiddleware then serves it to callers
+            without credentials, and does not check permissions. A check finds views that this would
             change. The functions in `depends_on` can use the view's `kwargs`, but no database and
             nothing else that changes, such as the date.
         timeout: the TTL in seconds; the smallest of the models' CACHEOPS timeouts if None.

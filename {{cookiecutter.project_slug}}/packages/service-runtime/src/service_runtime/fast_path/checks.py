@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core import checks
 
+from ..conf import settings
 from ..routes import all_views
 from .eligibility import handlers, obstacles, unknown_middleware
 
@@ -20,6 +21,7 @@ def check_fast_path(**kwargs: Any) -> list[checks.CheckMessage]:
             id="caching.W001",
         )
         for name in unknown_middleware()
+        if any(each.endswith(".FastPathMiddleware") for each in settings.MIDDLEWARE)
     ]
     for route, view in all_views():
         if is_declared_public(view):

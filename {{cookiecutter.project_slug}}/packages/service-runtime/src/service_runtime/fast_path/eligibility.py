@@ -1,8 +1,8 @@
 """Which views and middleware the fast path can skip without a difference.
 
-The fast path does not authenticate, ask permissions or negotiate. So a view is eligible only if its
-classes are those below, whose decision about an anonymous read is always the same or depends on
-nothing but the URL and Accept. Overrides of the methods that combine them are not known.
+The fast path does not authenticate, check permissions or negotiate. A view is therefore eligible
+only if its classes are those below. Their decision about an anonymous read is always the same, or
+depends only on the URL and Accept. The view must not override the methods that call them.
 """
 
 import sys
@@ -80,7 +80,7 @@ def unknown_middleware() -> list[str]:
 
 
 def has_hooks() -> bool:
-    """Return whether functions of the project see each request, of which they can read anything."""
+    """Return whether functions of the project have to be called for each request."""
     cors = sys.modules.get("corsheaders.signals")
     return bool(
         settings.THROTTLING_GET_CLIENT
@@ -111,7 +111,7 @@ def obstacles(view: Callable[..., Any], method: str) -> list[str]:
 
 @cache
 def obstacles_of_denials(view: Callable[..., Any]) -> list[str]:
-    """Return the methods of an eligible view that may write a 429 in another way."""
+    """Return the methods by which an eligible view can change its 429 responses."""
     cls: Any = view.cls  # type: ignore[attr-defined]
     names = ("throttled", "handle_exception", "get_exception_handler")
     return [name for name in names if not _is_framework(_module_of(cls, name))]

@@ -13,7 +13,7 @@ OVERHEAD = 1024  # bytes of a response without its body, roughly
 
 
 class Held(NamedTuple):
-    """A response that was current once. It still is if Redis has the same start and stamps.
+    """A response that was current. It still is if Redis has the same start and stamps.
 
     Attributes:
         start: the start of the stored result, which contains its signature.

@@ -19,7 +19,7 @@ from .plans import Plan, kind_of
 
 
 def learn(request: HttpRequest, response: HttpResponse, plan: Plan | None) -> Plan | None:
-    """Return a plan to serve the following requests like this one; None if that is impossible.
+    """Return a plan to serve the following requests like this one; None if there is none.
 
     Args:
         request: a request without credentials.

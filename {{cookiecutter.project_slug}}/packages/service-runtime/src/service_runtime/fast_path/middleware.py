@@ -17,7 +17,7 @@ from .plans import Plan
 Url = tuple[object, ...]
 MAX_PLANS = 2048
 MAX_URL = 2048  # characters of everything that selects a plan
-# A request with one of these takes the way through its view.
+# A request with one of these calls its view.
 _UNSUPPORTED = frozenset(
     {"HTTP_AUTHORIZATION", "HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_MODIFIED_SINCE"}
 )

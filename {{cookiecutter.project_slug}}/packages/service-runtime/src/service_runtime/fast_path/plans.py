@@ -35,13 +35,13 @@ Kind = tuple[int, tuple[str, ...], bool, str | None]
 
 
 class Plan(NamedTuple):
-    """What serving a URL takes.
+    """How to serve a URL without its view.
 
     Attributes:
         match: the view, for metrics and logs.
         scopes: the scopes that a request counts in, without the client.
         cost: how many requests it counts as.
-        prefix: cacheops' prefix, which is another one after a restart of Redis.
+        prefix: cacheops' prefix, which a restart of Redis changes.
         keys: the keys of the response and its stamps.
         head: the stored headers. If they change, the view is called.
         stale: that of get_or_compute.
