@@ -152,6 +152,7 @@ class CircuitBreaker(Retry):
             self._recover(client)
             with self._lock:
                 if not self._missed:
+                    self._probe = None  # this thread probes no later outage
                     self._set_open(False)
                     return
         self._set_open(False)
