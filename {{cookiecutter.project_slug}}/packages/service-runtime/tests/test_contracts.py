@@ -45,6 +45,7 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError
 from redis.retry import Retry
 from rest_framework.request import Request
+from rest_framework.test import force_authenticate
 
 from service_runtime.serving.worker import GUNICORN
 from tests.sources import MODULES, modules_with, names_in, parameters
@@ -98,6 +99,12 @@ def user_of_a_request_is_stored_in_both() -> bool:
     request: Any = Request(RequestFactory().get("/"))
     request.user = request.auth = user = get_user_model()()
     return request._user is request._auth is request._request.user is user
+
+
+def forced_user_is_stored_in_the_request() -> bool:
+    request: Any = RequestFactory().get("/")
+    force_authenticate(request, user := get_user_model()())
+    return request._force_auth_user is user
 
 
 def metrics_take_their_lock_from_the_module() -> bool:
@@ -184,6 +191,8 @@ CONTRACTS: list[tuple[str, Contract]] = [
     (DRF, ("rest_framework.request.Request._request", user_of_a_request_is_stored_in_both)),
     (DRF, ("rest_framework.request.Request._user", user_of_a_request_is_stored_in_both)),
     (DRF, ("rest_framework.request.Request._auth", user_of_a_request_is_stored_in_both)),
+    (DRF, ("rest_framework.test.HttpRequest._force_auth_user",
+           forced_user_is_stored_in_the_request)),
     (SPECTACULAR, takes("drf_spectacular.openapi.AutoSchema._get_pagination_parameters", "self")),
     (SPECTACULAR, ("drf_spectacular.drainage.GENERATOR_STATS", GENERATOR_STATS.silence)),
     (CSP, ("csp.middleware.HttpRequest._csp_nonce", nonce_is_stored_in_the_request)),

@@ -34,6 +34,19 @@ with trace.get_tracer("tests").start_as_current_span("paying"):
 logging.getLogger("shop").warning("outside of any span")
 trace.get_tracer_provider().force_flush()
 """
+ROUTED = f"""{HEAD}
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.test import Client
+from opentelemetry import trace
+settings.ROOT_URLCONF, settings.ALLOWED_HOSTS = "tests.fast_path.views", ["testserver"]
+Group.objects.count = lambda: 0
+client = Client()
+for _ in range(3):
+    response = client.get("/api/unthrottled/")
+assert "fast-path" in response.headers["Cache-Status"]
+trace.get_tracer_provider().force_flush()
+"""
 REPORTED = f"""{HEAD}
 import sentry_sdk
 password = "HUSH".lower()  # so that no line of the source has it
@@ -83,6 +96,14 @@ def run(script, **environment):
         check=True,
     )
     return [parsed(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.redis
+def test_spans_of_the_fast_path_have_the_route(receiver):
+    pytest.importorskip("opentelemetry.sdk", reason="needs the extra tracing")
+    address, received = receiver
+    run(ROUTED, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://{address}")
+    assert b"".join(body for _, body in received).count(b"http.route") == 3
 
 
 def test_spans_arrive_and_log_lines_name_them(receiver, tmp_path):

@@ -1,5 +1,6 @@
 """A view that could treat an anonymous read differently is never skipped, and a check names it."""
 
+import itertools
 import re
 from typing import Any
 
@@ -11,9 +12,9 @@ from django.test import Client
 from django.urls import path
 from django.utils.decorators import method_decorator
 from drf_spectacular.utils import extend_schema, extend_schema_view
-from rest_framework.authentication import BaseAuthentication
+from rest_framework.authentication import BaseAuthentication, RemoteUserAuthentication
 from rest_framework.exceptions import PermissionDenied
-from rest_framework.generics import GenericAPIView
+from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.response import Response
@@ -28,6 +29,9 @@ from service_runtime.throttling import AnonRateThrottle, ScopedRateThrottle, Use
 from tests.fast_path.views import Groups, GroupSerializer
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
+
+
+numbers = itertools.count()
 
 
 def deny(request):
@@ -102,6 +106,72 @@ class OwnRate(AnonRateThrottle):
 
 class Rate(AnonRateThrottle):
     rate = property(lambda self: "3/hour")
+
+
+class ByTime(AnonRateThrottle):
+    def __init__(self):
+        self.rate = "3/hour"
+
+
+class Shorter(AnonRateThrottle):
+    scope = "groups"
+
+    def wait(self):
+        return super().wait() and 1
+
+
+class Own(ScopedRateThrottle):
+    scope_attr = "own_scope"
+
+
+class OwnScope(Public):
+    throttle_classes = [Own]
+
+    @property
+    def own_scope(self):
+        deny(self.request)
+        return "groups"
+
+
+class Policies(Public):
+    @property
+    def throttle_classes(self):  # type: ignore[override]
+        deny(self.request)
+        return [AnonRateThrottle]
+
+
+class Tenant(Public):
+    @classmethod
+    def as_view(cls, tenant, **options):  # type: ignore[override]
+        return super().as_view(**options)
+
+
+class Registered(Public):
+    def __init_subclass__(cls, *, name, **options):
+        super().__init_subclass__(**options)
+
+
+class Named(Registered, name="named"):
+    """Its subclasses need an argument."""
+
+
+class Stamped(Public):
+    @property
+    def default_response_headers(self):
+        return {"X-Number": str(next(numbers))}
+
+
+class List(ListAPIView):
+    queryset = Group.objects.all()
+    serializer_class = GroupSerializer
+
+    def list(self, request, *args, **kwargs):
+        deny(request)
+        return self.retrieve(request)
+
+    @cached_response(Group, public=True)
+    def retrieve(self, request):
+        return Response({})
 
 
 class Initial(Public):
@@ -193,6 +263,7 @@ ELIGIBLE = {
     "documented list": DocumentedGroups.as_view(),
     "detail of that viewset": Set.as_view({"get": "retrieve"}),
     "version by Accept": view(versioning_class=AcceptHeaderVersioning),
+    "subclass with arguments": Named.as_view(),
     "scope of a subclass": view(throttle_classes=[Burst, OwnRate]),
 }
 OBSTACLES = {
@@ -203,6 +274,10 @@ OBSTACLES = {
         "its permission .* can deny an anonymous read",
     ),
     "authentication": (view(authentication_classes=[Reject]), "its Reject can read other cred"),
+    "remote user": (
+        view(authentication_classes=[RemoteUserAuthentication]),
+        "its RemoteUserAuthentication can read other cred",
+    ),
     "negotiation": (view(content_negotiation_class=Negotiation), "it uses Negotiation"),
     "versioning": (view(versioning_class=Versioning), "it uses Versioning"),
     "client": (view(throttle_classes=[ByHeader], throttle_scope="groups"), "its throttle ByHeader"),
@@ -211,6 +286,13 @@ OBSTACLES = {
     "rate": (view(throttle_classes=[Rate]), "its throttle Rate counts"),
     "stock": (view(throttle_classes=[Stock], throttle_scope="groups"), "its throttle Stock counts"),
     "scope": (Scope.as_view(), "its throttle_scope is computed"),
+    "rate of an instance": (view(throttle_classes=[ByTime]), "its throttle ByTime counts"),
+    "wait": (view(throttle_classes=[Shorter]), "its throttle Shorter counts"),
+    "own scope": (OwnScope.as_view(), "its own_scope is computed"),
+    "policies": (Policies.as_view(), "its throttle_classes is computed"),
+    "arguments": (Tenant.as_view("a"), "it overrides as_view"),
+    "headers": (Stamped.as_view(), "it overrides default_response_headers"),
+    "list": (List.as_view(), r"its list\(\) does something before"),
     "initial": (Initial.as_view(), "it overrides initial"),
     "handler": (Handler.as_view(), r"its get\(\) does something before"),
     "decorated": (Decorated.as_view(), r"its get\(\) does something before"),
@@ -221,7 +303,7 @@ OBSTACLES = {
     "APIView": (view(of=APIView, permission_classes=[Deny], get=Public.get), "its permission Deny"),
 }
 # They are not public themselves.
-OVERRIDES = {"handler", "viewset"}
+OVERRIDES = {"handler", "viewset", "list"}
 urlpatterns = [
     *(path(f"eligible/{name}/", view) for name, view in ELIGIBLE.items()),
     *(path(f"obstacle/{name}/", view) for name, (view, _) in OBSTACLES.items()),
@@ -302,6 +384,11 @@ def test_unknown_middleware_below_disables_the_fast_path(settings):
     client = Client()
     client.get("/eligible/plain/")
     assert is_fast(client.get("/eligible/plain/"))
+
+
+def test_check_needs_the_middleware(settings):
+    settings.MIDDLEWARE = [f"{__name__}.Blocking"]
+    assert not [each for each in run_checks(tags=["caching"]) if each.id == "caching.W001"]
 
 
 def test_middleware_above_runs_for_each_request(settings):

@@ -16,6 +16,7 @@ from prometheus_client import REGISTRY
 from rest_framework.views import APIView
 
 from service_runtime.api.problems import exception_handler
+from service_runtime.caching import keys
 from service_runtime.caching.keys import Server
 from service_runtime.fast_path import middleware
 from service_runtime.throttling import decisions
@@ -381,6 +382,7 @@ def test_scope_that_fails_closed_is_closed(client, settings):
 def test_restarted_redis_is_not_read(client, monkeypatch):
     learned(client)
     monkeypatch.setattr(Server, "run_id", "another")
+    monkeypatch.setattr(keys, "run_id_of", lambda client: "another")
     with_cookie = get(client, Cookie="csrftoken=x")
     assert with_cookie.headers["Cache-Status"].endswith("fwd=miss")
     client.cookies.clear()  # Django has replaced the token

@@ -17,6 +17,7 @@ def stored(size, etag='"a"'):
 
 
 def test_bodies_are_bounded(monkeypatch):
+    monkeypatch.setattr(module, "OVERHEAD", -2)  # `stored` has two bytes of headers
     monkeypatch.setattr(module, "MAX_BYTES", 100)
     monkeypatch.setattr(module, "MAX_BODY_BYTES", 60)
     held = HeldResponses()
@@ -29,6 +30,13 @@ def test_bodies_are_bounded(monkeypatch):
     assert held.get("b")
     held.add("c", [b"start", b"1"], stored(1))
     assert [key for key in "abc" if held.get(key)] == ["c"]
+
+
+def test_short_bodies_are_bounded():
+    held = HeldResponses()
+    for number in range(20_000):
+        held.add(str(number), [b"start", b"1"], stored(0))
+    assert len(held._responses) <= module.MAX_BYTES / module.OVERHEAD
 
 
 @pytest.mark.redis

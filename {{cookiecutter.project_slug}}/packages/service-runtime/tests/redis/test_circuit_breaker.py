@@ -11,7 +11,7 @@ import pytest
 import redis
 from prometheus_client import REGISTRY
 
-from service_runtime.redis import breaker_for, client, connection_options
+from service_runtime.redis import breaker_for, circuit_breaker, client, connection_options
 from service_runtime.redis.circuit_breaker import SETTLE_SECONDS, CircuitBreaker
 from tests.waiting import wait_for
 
@@ -127,6 +127,21 @@ def test_missed_call_is_repeated_once_before_the_circuit_closes(breaker):
         wait_for(lambda: not breaker.is_open)
 
     assert sorted(calls) == [("a", True, True), ("b", True, True)]
+
+
+def test_outage_right_after_a_recovery_is_probed(breaker, monkeypatch):
+    """The previous probe's thread is still running then."""
+    outages = breaker.outages
+    warning = circuit_breaker.logger.warning
+
+    def trip_again(message, *arguments):
+        warning(message, *arguments)
+        if message.endswith("available again") and breaker.outages == outages + 1:
+            breaker.trip(redis.ConnectionError("down"))
+
+    monkeypatch.setattr(circuit_breaker.logger, "warning", trip_again)
+    breaker.trip(redis.ConnectionError("down"))
+    wait_for(lambda: breaker.outages == outages + 2 and not breaker.is_open, seconds=5)
 
 
 @pytest.mark.parametrize("error", [redis.ConnectionError("down"), RuntimeError("no more threads")])

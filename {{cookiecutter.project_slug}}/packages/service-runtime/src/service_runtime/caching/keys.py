@@ -54,6 +54,23 @@ class Server:
     """The Redis server that this process knows."""
 
     run_id = ""
+    _connections = -1
+
+    @classmethod
+    def verify(cls, connections: int) -> None:
+        """Identify the server again if a connection to it has been opened since the last time.
+
+        Only cacheops' connections notice a restart themselves.
+
+        Args:
+            connections: how many connections have been opened, from its circuit breaker.
+
+        Raises:
+            redis.RedisError: the server is unavailable.
+        """
+        if connections != cls._connections:
+            cls.run_id = run_id_of(client(settings.CACHEOPS_REDIS))
+            cls._connections = connections
 
     @classmethod
     def identify(cls) -> str:

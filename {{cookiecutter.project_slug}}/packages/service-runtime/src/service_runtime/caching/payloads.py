@@ -161,6 +161,9 @@ def respond(
     except NotCacheableError as error:
         cache_requests("responses", "bypass").inc()
         return error.response
+    finally:
+        # The computation may have used another cached response, whose source this one replaces.
+        request.cached_response = None  # type: ignore[attr-defined]
     cache_requests("responses", result.outcome).inc()
     stored = split(result.value)
     if public and result.outcome != "bypass":

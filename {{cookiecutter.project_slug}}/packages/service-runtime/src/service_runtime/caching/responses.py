@@ -53,9 +53,10 @@ def cached_response(
             the rows count that meet its conditions by `=` and `in`.
         shared: whether all callers get the same response. While it is computed, reading the user
             or the session raises ImproperlyConfigured, and the Authorization header is absent.
-        public: whether, moreover, anyone may read it. FastPathMiddleware then serves it to callers
-            without credentials: its permissions are not asked. A check finds views that this would
-            change. The functions in `depends_on` can use the view's `kwargs`, and no database.
+        public: whether, moreover, anyone can read it. FastPathMiddleware then serves it to callers
+            without credentials, and does not check permissions. A check finds views that this would
+            change. The functions in `depends_on` can use the view's `kwargs`, but no database and
+            nothing else that changes, such as the date.
         timeout: the TTL in seconds; the smallest of the models' CACHEOPS timeouts if None.
         stale: for how many seconds after an invalidation a shared response may still be served,
             while one request computes the next one.
@@ -160,7 +161,9 @@ class _Policy:
                 response.accepted_media_type = request.accepted_media_type
                 response.renderer_context = view.get_renderer_context()  # type: ignore[attr-defined]
             response = render(response)
-            if "CSRF_COOKIE" in request._request.META:  # the response contains a token
+            django = request._request
+            # The response contains a token, or a nonce of its Content-Security-Policy.
+            if "CSRF_COOKIE" in django.META or getattr(django, "_csp_nonce", None) is not None:
                 raise NotCacheableError(response)
         return serialize(response, self._shared, self._vary, self._headers)
 

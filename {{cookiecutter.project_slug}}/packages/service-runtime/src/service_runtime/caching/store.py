@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import redis
+from cacheops.redis import redis_client
 from cacheops.transaction import transaction_states
 from django.db import connections
 
 from ..conf import settings
 from .dependencies import Dependencies
-from .keys import cacheops_prefix
+from .keys import Server, cacheops_prefix
 from .slots import Prefetched, Slot
 
 
@@ -53,6 +54,8 @@ def get_or_compute(
     """
     if not settings.CACHEOPS_ENABLED or is_bypassed(connections):
         return Result(compute(), "bypass")
+    if prefetched and not is_current_prefix(cacheops_prefix()):
+        prefetched = None
     prefix = cacheops_prefix()
     key = prefix + name
     slot = Slot(prefix, key, dependencies.conditions)
@@ -76,6 +79,19 @@ def get_or_compute(
         return Result(value, "miss")
     finally:
         slot.release()
+
+
+def is_current_prefix(prefix: str) -> bool:
+    """Return whether a prefix of cacheops names the server that any connection leads to now.
+
+    A restarted server can have restored a result that was invalidated since its snapshot, and only
+    cacheops' own connections notice a restart.
+    """
+    try:
+        Server.verify(redis_client.breaker.connections)
+    except redis.RedisError:
+        return False
+    return prefix == cacheops_prefix()
 
 
 # When this process last found the result with a key to be current (monotonic seconds). Redis does

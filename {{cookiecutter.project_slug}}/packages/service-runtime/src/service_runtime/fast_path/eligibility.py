@@ -1,8 +1,8 @@
 """Which views and middleware the fast path can skip without a difference.
 
-The fast path does not authenticate, ask permissions or negotiate. So a view is eligible only if its
-classes are those below, whose decision about an anonymous read is always the same or depends on
-nothing but the URL and Accept. Overrides of the methods that combine them are not known.
+The fast path does not authenticate, check permissions or negotiate. A view is therefore eligible
+only if its classes are those below. Their decision about an anonymous read is always the same, or
+depends only on the URL and Accept. The view must not override the methods that call them.
 """
 
 import sys
@@ -11,7 +11,8 @@ from functools import cache
 from inspect import getattr_static
 from typing import Any
 
-from django.core import checks
+from django.utils.module_loading import import_string
+from rest_framework.authentication import RemoteUserAuthentication
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import (
     AllowAny,
@@ -20,7 +21,6 @@ from rest_framework.permissions import (
 )
 
 from ..conf import settings
-from ..routes import all_views
 from ..throttling.compatibility import FrameworkThrottle
 from ..throttling.throttles import RateThrottle
 
@@ -32,10 +32,13 @@ METHODS = (
     *("as_view", "setup", "dispatch", "initialize_request", "initial", "finalize_response"),
     *("get_authenticators", "perform_authentication", "get_permissions", "check_permissions"),
     *("get_throttles", "check_throttles", "get_renderers", "get_content_negotiator"),
-    *("perform_content_negotiation", "determine_version"),
+    *("perform_content_negotiation", "determine_version", "default_response_headers"),
 )
-THROTTLE_METHODS = ("allow_request", "counted_scopes", "get_scopes", "scopes_of", "get_client")
-THROTTLE_MODULES = {RateThrottle.__module__, FrameworkThrottle.__module__}
+THROTTLE_METHODS = (
+    *("__init__", "allow_request", "counted_scopes", "get_scopes", "scopes_of", "get_client"),
+    *("own_rate", "wait"),
+)
+THROTTLE_MODULES = {RateThrottle.__module__, FrameworkThrottle.__module__, object.__module__}
 MIDDLEWARE = {
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -46,6 +49,8 @@ MIDDLEWARE = {
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    # Its process_view() only notes the route, which `tracing.py` does too.
+    "opentelemetry.instrumentation.django.middleware.otel_middleware._DjangoMiddleware",
     "service_runtime.api.problems.DebugPageMiddleware",
     "service_runtime.http.requests.CommonMiddleware",
     "service_runtime.http.security_headers.CSPMiddleware",
@@ -54,20 +59,28 @@ MIDDLEWARE = {
     "whitenoise.middleware.WhiteNoiseMiddleware",
 }
 # Attributes that must not be computed for each request, as by a property.
-CONSTANTS = ("throttle_scope", "throttle_cost")
+CONSTANTS = (
+    *("authentication_classes", "content_negotiation_class", "permission_classes"),
+    *("renderer_classes", "throttle_classes", "throttle_cost", "versioning_class"),
+)
 THROTTLE_CONSTANTS = ("scope", "rate")
 
 
 def unknown_middleware() -> list[str]:
-    """Return the middleware below FastPathMiddleware that it must not skip."""
+    """Return the middleware that FastPathMiddleware must not skip.
+
+    It skips what is below it, and any `process_view`, which Django calls only before a view.
+    """
     names: list[str] = settings.MIDDLEWARE
     own = [number for number, name in enumerate(names) if name.endswith(".FastPathMiddleware")]
+    start = max(own, default=-1) + 1
     known = MIDDLEWARE.union(settings.FAST_PATH_MIDDLEWARE)
-    return [name for name in names[max(own, default=-1) + 1 :] if name not in known]
+    above = [name for name in names[:start] if hasattr(import_string(name), "process_view")]
+    return [name for name in (*above, *names[start:]) if name not in known]
 
 
 def has_hooks() -> bool:
-    """Return whether functions of the project see each request, of which they can read anything."""
+    """Return whether functions of the project have to be called for each request."""
     cors = sys.modules.get("corsheaders.signals")
     return bool(
         settings.THROTTLING_GET_CLIENT
@@ -88,24 +101,25 @@ def obstacles(view: Callable[..., Any], method: str) -> list[str]:
     if cls is None:
         return ["it is not a view of Django REST framework"]
     options = getattr(view, "initkwargs", None) or {}
-    configured = type(cls.__name__, (cls,), {"__module__": cls.__module__, **options})
-    return [
+    found = [
         *_of_callback(view, cls, options),
         *_of_handler(view, cls, method),
-        *_of_attributes(configured),
-        *_of_policies(configured),
+        *_of_attributes(cls, options),
     ]
+    return found or [*_of_policies(cls, options)]
 
 
 @cache
 def obstacles_of_denials(view: Callable[..., Any]) -> list[str]:
-    """Return the methods of an eligible view that may write a 429 in another way."""
+    """Return the methods by which an eligible view can change its 429 responses."""
     cls: Any = view.cls  # type: ignore[attr-defined]
     names = ("throttled", "handle_exception", "get_exception_handler")
     return [name for name in names if not _is_framework(_module_of(cls, name))]
 
 
 def _of_callback(view: Any, cls: Any, options: dict[str, Any]) -> Iterator[str]:
+    if not _is_framework(_module_of(cls, "as_view")):
+        return
     actions = getattr(view, "actions", None)
     plain = cls.as_view(actions, **options) if actions else cls.as_view(**options)
     if _code(view) != _code(plain):
@@ -122,17 +136,23 @@ def _code(view: Any) -> list[object]:
 
 
 def _of_handler(view: Any, cls: Any, method: str) -> Iterator[str]:
-    first, *others = _handlers(view, cls, method)
-    names = [name for name in (first, *others) if _is_public(getattr(cls, name, None))]
-    if not names or (first not in names and not _is_framework(_module_of(cls, first))):
-        yield f"its {first}() does something before the cached response, or is decorated"
+    names = handlers(view, cls, method)
+    public = [name for name in names if _is_public(getattr(cls, name, None))]
+    others = [
+        name for name in names if not (name in public or _is_framework(_module_of(cls, name)))
+    ]
+    if others or not public:
+        name = [*others, *names][0]
+        yield f"its {name}() does something before the cached response, or is decorated"
 
 
-def _handlers(view: Any, cls: Any, method: str) -> list[str]:
-    """Return the name of the method that a request calls, and of those that this one can call."""
+def handlers(view: Any, cls: Any, method: str) -> list[str]:
+    """Return the name of the method that a request calls, and of that which this one calls."""
     if actions := getattr(view, "actions", None):
         return [actions.get(method.lower()) or actions.get("get", "get")]
-    return ["head" if method == "HEAD" and hasattr(cls, "head") else "get", "list", "retrieve"]
+    name = "head" if method == "HEAD" and hasattr(cls, "head") else "get"
+    code = getattr(_undecorated(getattr(cls, name, None)), "__code__", None)
+    return [name, *(other for other in ("list", "retrieve") if code and other in code.co_names)]
 
 
 def _is_public(handler: Any) -> bool:
@@ -161,29 +181,44 @@ def _is_framework(module: str) -> bool:
     return module.startswith(("rest_framework.", "django."))
 
 
-def _of_attributes(cls: Any) -> Iterator[str]:
+def _of_attributes(cls: Any, options: dict[str, Any]) -> Iterator[str]:
     for name in METHODS:
-        if not _is_framework(_module_of(cls, name)):
+        if name in options or not _is_framework(_module_of(cls, name)):
             yield f"it overrides {name}"
     for name in CONSTANTS:
-        if _is_computed(cls, name):
+        if _is_computed(cls, name) and name not in options:
             yield f"its {name} is computed"
 
 
-def _of_policies(cls: Any) -> Iterator[str]:
-    for permission in cls.permission_classes:
+def _of_policies(cls: Any, options: dict[str, Any]) -> Iterator[str]:
+    def value(name: str) -> Any:
+        return options.get(name, getattr(cls, name))
+
+    for permission in value("permission_classes"):
         if permission not in PERMISSIONS:
             yield f"its permission {_name(permission)} can deny an anonymous read"
-    for authentication in cls.authentication_classes:
-        if _module_of(authentication, "authenticate") not in AUTHENTICATION_MODULES:
+    for authentication in value("authentication_classes"):
+        if not _reads_authorization(authentication):
             yield f"its {_name(authentication)} can read other credentials than Authorization"
-    for throttle in cls.throttle_classes:
-        if not _is_supported(throttle):
-            yield f"its throttle {_name(throttle)} counts in its own way"
-    if cls.content_negotiation_class is not DefaultContentNegotiation:
-        yield f"it uses {_name(cls.content_negotiation_class)}"
-    if cls.versioning_class and not _is_framework(cls.versioning_class.__module__):
-        yield f"it uses {_name(cls.versioning_class)}"
+    for throttle in value("throttle_classes"):
+        yield from _of_throttle(throttle, cls)
+    if value("content_negotiation_class") is not DefaultContentNegotiation:
+        yield f"it uses {_name(value('content_negotiation_class'))}"
+    versioning = value("versioning_class")
+    if versioning and not _is_framework(versioning.__module__):
+        yield f"it uses {_name(versioning)}"
+
+
+def _of_throttle(throttle: Any, cls: Any) -> Iterator[str]:
+    if not _is_supported(throttle):
+        yield f"its throttle {_name(throttle)} counts in its own way"
+    elif _is_computed(cls, scope := getattr(throttle, "scope_attr", "")):
+        yield f"its {scope} is computed"
+
+
+def _reads_authorization(authentication: Any) -> bool:
+    is_known = _module_of(authentication, "authenticate") in AUTHENTICATION_MODULES
+    return is_known and not issubclass(authentication, RemoteUserAuthentication)
 
 
 def _is_computed(cls: type, name: str) -> bool:
@@ -201,40 +236,3 @@ def _is_supported(throttle: Any) -> bool:
 
 def _name(cls: Any) -> str:
     return getattr(cls, "__name__", str(cls))
-
-
-@checks.register("caching")
-def check_fast_path(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Find what the fast path cannot skip: views that are declared public, and middleware."""
-    messages: list[checks.CheckMessage] = [
-        checks.Warning(
-            f"{name} in MIDDLEWARE is below FastPathMiddleware, which would skip it, and is"
-            " therefore off. Move it above, or add it to FAST_PATH_MIDDLEWARE if it neither rejects"
-            " anonymous reads nor changes their responses.",
-            id="caching.W001",
-        )
-        for name in unknown_middleware()
-    ]
-    for route, view in all_views():
-        if is_declared_public(view):
-            messages += [
-                checks.Error(
-                    f"/{route} has a cached_response with public=True, but {obstacle}. Use"
-                    " shared=True.",
-                    id="caching.E007",
-                )
-                for obstacle in obstacles(view, "GET")
-            ]
-    return messages
-
-
-def is_declared_public(view: Any) -> bool:
-    """Return whether a GET can reach a public method.
-
-    A method that overrides a public one is another method: it is called for each request.
-    """
-    cls: Any = getattr(view, "cls", None)
-    return cls is not None and any(
-        getattr(getattr(cls, name, None), "public_handler", None)
-        for name in _handlers(view, cls, "GET")
-    )

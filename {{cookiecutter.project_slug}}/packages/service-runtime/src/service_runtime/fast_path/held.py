@@ -7,12 +7,13 @@ from ..caching.payloads import Stored
 from ..caching.slots import START
 from ..redis import Command
 
-MAX_BYTES = 8 * 1024 * 1024  # of all bodies
+MAX_BYTES = 8 * 1024 * 1024  # of all responses
 MAX_BODY_BYTES = MAX_BYTES // 16
+OVERHEAD = 1024  # bytes of a response without its body, roughly
 
 
 class Held(NamedTuple):
-    """A response that was current once. It still is if Redis has the same start and stamps.
+    """A response that was current. It still is if Redis has the same start and stamps.
 
     Attributes:
         start: the start of the stored result, which contains its signature.
@@ -36,7 +37,7 @@ class Held(NamedTuple):
 
 
 class HeldResponses:
-    """Held responses by their keys. If their bodies exceed MAX_BYTES, all are dropped."""
+    """Held responses by their keys. If they exceed MAX_BYTES, all are dropped."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -55,17 +56,21 @@ class HeldResponses:
             values: the stored result and its stamps.
             stored: its parts.
         """
-        size = len(stored.body)
-        if size > MAX_BODY_BYTES:
+        if len(stored.body) > MAX_BODY_BYTES:
             return
+        size = _size_of(stored)
         with self._lock:
             before = self._responses.pop(key, None)
-            self._bytes -= len(before.stored.body) if before else 0
+            self._bytes -= _size_of(before.stored) if before else 0
             if self._bytes + size > MAX_BYTES:
                 self._responses.clear()
                 self._bytes = 0
             self._bytes += size
             self._responses[key] = Held(values[0][:START], values[1:], stored)
+
+
+def _size_of(stored: Stored) -> int:
+    return len(stored.body) + len(stored.head) + OVERHEAD
 
 
 held = HeldResponses()

@@ -13,12 +13,13 @@ from ..caching.slots import Slot
 from ..conf import settings
 from ..throttling.decisions import Decision
 from ..throttling.headers import fields_of
+from ..throttling.state import EARLY
 from .eligibility import has_hooks, obstacles, obstacles_of_denials
 from .plans import Plan, kind_of
 
 
 def learn(request: HttpRequest, response: HttpResponse, plan: Plan | None) -> Plan | None:
-    """Return a plan to serve the following requests like this one; None if that is impossible.
+    """Return a plan to serve the following requests like this one; None if there is none.
 
     Args:
         request: a request without credentials.
@@ -34,10 +35,18 @@ def learn(request: HttpRequest, response: HttpResponse, plan: Plan | None) -> Pl
     source: Source | None = getattr(request, "cached_response", None)
     if source is None or response.status_code not in {200, 304} or obstacles(view, method):
         return None
+    if not _is_counted_by(view, request):
+        return None
     learned = _plan_of(request, source)
     if plan and plan._replace(match=learned.match, headers={}) == learned:
         learned = plan
     return _with_headers(learned, request, response)
+
+
+def _is_counted_by(view: Any, request: HttpRequest) -> bool:
+    """Return whether the request's throttling is not that of a view that the view has called."""
+    state: Any = getattr(request, "throttling", None)
+    return state is None or state.view is EARLY or type(state.view) is view.cls
 
 
 def _plan_of(request: HttpRequest, source: Source) -> Plan:

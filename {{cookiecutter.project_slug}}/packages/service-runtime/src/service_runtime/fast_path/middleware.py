@@ -7,6 +7,7 @@ from typing import Any
 from django.core.exceptions import MiddlewareNotUsed
 from django.core.signals import setting_changed
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone, translation
 
 from ..caching.isolation import is_read, personal_cookies
 from ..conf import settings
@@ -17,7 +18,7 @@ from .plans import Plan
 Url = tuple[object, ...]
 MAX_PLANS = 2048
 MAX_URL = 2048  # characters of everything that selects a plan
-# A request with one of these takes the way through its view.
+# A request with one of these calls its view.
 _UNSUPPORTED = frozenset(
     {"HTTP_AUTHORIZATION", "HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_MODIFIED_SINCE"}
 )
@@ -34,9 +35,9 @@ _SELECTING = (
 class FastPathMiddleware:
     """Serve public cached responses to callers without credentials, and read them for others.
 
-    Middleware above this one runs for every request, and middleware below it only where the view is
-    called. So the middleware below must be known to neither reject anonymous reads nor change their
-    responses otherwise; FAST_PATH_MIDDLEWARE adds to the list.
+    Middleware above this one runs for every request. Middleware below it, and any `process_view`,
+    runs only where the view is called. These must be known to neither reject anonymous reads nor
+    change their responses otherwise; FAST_PATH_MIDDLEWARE adds to the list.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -60,7 +61,10 @@ class FastPathMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         environ = request.META
         url = (
-            *(request.method, request.path, environ.get("QUERY_STRING")),
+            *(request.method, request.path, request.path_info, environ.get("QUERY_STRING")),
+            # Those of middleware above.
+            *(translation.get_language(), timezone.get_current_timezone_name()),
+            getattr(request, "urlconf", None),
             *map(environ.get, self._selecting),
         )
         plan = self._plans.get(url)
@@ -80,6 +84,9 @@ class FastPathMiddleware:
         return (
             is_read(request)
             and environ.keys().isdisjoint(_UNSUPPORTED)
+            # Middleware above, or REST framework's test client, can have authenticated the caller.
+            and not (hasattr(request, "user") or hasattr(request, "session"))
+            and getattr(request, "_force_auth_user", None) is None
             and ("HTTP_COOKIE" not in environ or self._personal.isdisjoint(request.COOKIES))
         )
 

@@ -16,7 +16,7 @@ from ..api.problems import body_of
 from ..caching.keys import cacheops_prefix
 from ..caching.payloads import Stored, split
 from ..caching.slots import Prefetched, readers, verify
-from ..caching.store import is_bypassed, note_current
+from ..caching.store import is_bypassed, is_current_prefix, note_current
 from ..conf import settings
 from ..metrics import cache_requests
 from ..redis import Command, ThreadClients
@@ -35,13 +35,13 @@ Kind = tuple[int, tuple[str, ...], bool, str | None]
 
 
 class Plan(NamedTuple):
-    """What serving a URL takes.
+    """How to serve a URL without its view.
 
     Attributes:
         match: the view, for metrics and logs.
         scopes: the scopes that a request counts in, without the client.
         cost: how many requests it counts as.
-        prefix: cacheops' prefix, which is another one after a restart of Redis.
+        prefix: cacheops' prefix, which a restart of Redis changes.
         keys: the keys of the response and its stamps.
         head: the stored headers. If they change, the view is called.
         stale: that of get_or_compute.
@@ -75,7 +75,7 @@ class Plan(NamedTuple):
         replies = appended.replies
         if replies is None:  # nothing was counted, or in another server
             replies = _read(commands)
-        stored = self._stored(replies, known)
+        stored = self._stored(replies, known) if is_current_prefix(self.prefix) else None
         return stored and self._response(request, stored)
 
     def prefetch(self, request: HttpRequest) -> AbstractContextManager[object]:
@@ -146,7 +146,7 @@ class Plan(NamedTuple):
         for name in ("ETag", "Retry-After"):
             if name in response:
                 headers[name.lower()] = (name, response[name])
-        if response.status_code != 304:
+        if "content-length" in headers:
             headers["content-length"] = ("Content-Length", str(len(response.content)))
         for name, field in fields.items():
             headers[name.lower()] = (name, field)

@@ -46,6 +46,8 @@ class CircuitBreaker(Retry):
         self._missed: set[tuple[Callable[..., object], Hashable]] = set()
         # Counts outages: a connection that was opened before the latest one is replaced.
         self.outages = 0
+        # Counts opened connections: a new one can lead to a restarted server.
+        self.connections = 0
         self._is_retired = False
         self.reset()
         _instances.add(self)
@@ -150,6 +152,7 @@ class CircuitBreaker(Retry):
             self._recover(client)
             with self._lock:
                 if not self._missed:
+                    self._probe = None  # this thread probes no later outage
                     self._set_open(False)
                     return
         self._set_open(False)

@@ -19,7 +19,9 @@ class _Connection(redis.connection.AbstractConnection):
     def _connect(self) -> Any:
         self._outages = self.retry.outages  # type: ignore[attr-defined]
         parent: Any = super()
-        return parent._connect()
+        connected = parent._connect()
+        self.retry.connections += 1  # type: ignore[attr-defined]
+        return connected
 
     def is_outdated(self) -> bool:
         """Return whether there has been an outage since the connection was opened."""

@@ -58,8 +58,8 @@ class ThreadClients:
     def execute(self, *command: Any) -> Any:
         """Return the reply to a command. It sends the thread's `Appended` commands, too.
 
-        A connection that the server has closed is not looked for: that would cost a system call,
-        and the circuit breaker repeats the call on a new connection.
+        It does not check whether the server has closed the connection, which would need a system
+        call: the circuit breaker repeats the call on a new connection.
 
         Raises:
             redis.RedisError: Redis is unavailable or rejects the command.
@@ -82,7 +82,7 @@ class ThreadClients:
 
 
 class Appended:
-    """Commands that cost no round trip of their own.
+    """Commands that need no separate round trip.
 
     Attributes:
         commands: the commands.
