@@ -15,7 +15,7 @@ def test_the_second_request_is_a_hit_without_a_query(api, blog, django_assert_nu
             hit = api.get(url)
 
         assert miss.headers["Cache-Status"].endswith("; fwd=miss")
-        assert hit.headers["Cache-Status"].endswith("; hit")
+        assert "; hit" in hit.headers["Cache-Status"]
         assert hit.content == miss.content
 
 
