@@ -1,5 +1,7 @@
 """Commands of a thread, and commands that are sent with them."""
 
+import os
+
 import pytest
 import redis
 
@@ -12,7 +14,9 @@ pytestmark = pytest.mark.redis
 
 @pytest.fixture
 def clients(settings):
-    clients = ThreadClients(client(settings.REDIS_URL))
+    """Return clients of a user who may run any command."""
+    url = os.environ.get("REDIS_OPERATOR_URL", settings.REDIS_URL)
+    clients = ThreadClients(client(url))
     clients.execute("SET", "tests:key", "value", "PX", 60_000)
     return clients
 
