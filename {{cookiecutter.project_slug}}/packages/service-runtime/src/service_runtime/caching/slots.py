@@ -57,13 +57,18 @@ def verify(key: str, values: list[bytes | None]) -> tuple[bytes | None, str | No
     current: str = join_stamps(stamps)
     if stored is None:
         return None, current
+    if not stored.startswith(f"{current}:".encode()):
+        return None, current
+    return _unsigned(key, stored), current
+
+
+def _unsigned(key: str, stored: bytes) -> bytes | None:
+    """Return a result, stale or not; None if this service has not signed it."""
     checksum, _, signed = stored.partition(b":")
-    if checksum.decode("latin-1") != current:
-        return None, current
     try:
-        return unsign(_place(key, current), signed), current
+        return unsign(_place(key, checksum.decode("latin-1")), signed)
     except InvalidSignatureError:  # the next write replaces it
-        return None, current
+        return None
 
 
 # The length of the start of a stored result: a checksum, a colon and a signature. Results at one
@@ -134,11 +139,7 @@ class Slot:
 
     def former(self) -> bytes | None:
         """Return the result that the last read has found, even if it is stale."""
-        checksum, _, signed = (self._stored or b"").partition(b":")
-        try:
-            return unsign(_place(self._key, checksum.decode("latin-1")), signed)
-        except InvalidSignatureError:
-            return None
+        return _unsigned(self._key, self._stored or b"")
 
     def claim(self, former: bytes | None = None) -> bytes | None:
         """Return the result of another request; None if the caller has to compute it.

@@ -59,6 +59,8 @@ class FastPathMiddleware:
         )
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not is_read(request):
+            return self.get_response(request)
         environ = request.META
         url = (
             *(request.method, request.path, request.path_info, environ.get("QUERY_STRING")),
@@ -82,8 +84,7 @@ class FastPathMiddleware:
     def _is_supported(self, request: HttpRequest) -> bool:
         environ = request.META
         return (
-            is_read(request)
-            and environ.keys().isdisjoint(_UNSUPPORTED)
+            environ.keys().isdisjoint(_UNSUPPORTED)
             # Middleware above, or REST framework's test client, can have authenticated the caller.
             and not (hasattr(request, "user") or hasattr(request, "session"))
             and getattr(request, "_force_auth_user", None) is None
