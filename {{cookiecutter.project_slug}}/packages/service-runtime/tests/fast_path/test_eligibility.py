@@ -26,6 +26,7 @@ from rest_framework.viewsets import ReadOnlyModelViewSet
 from service_runtime.caching.responses import cached_response
 from service_runtime.fast_path.eligibility import obstacles
 from service_runtime.throttling import AnonRateThrottle, ScopedRateThrottle, UserRateThrottle
+from tests.fast_path.responses import is_fast
 from tests.fast_path.views import Groups, GroupSerializer
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
@@ -315,10 +316,6 @@ urlpatterns = [
 def _project(settings, set_rates):
     settings.ROOT_URLCONF = __name__
     set_rates(groups="100/hour", burst="100/hour", anon="100/hour")
-
-
-def is_fast(response):
-    return "fast-path" in response.headers.get("Cache-Status", "")
 
 
 @pytest.mark.parametrize("name", ELIGIBLE)

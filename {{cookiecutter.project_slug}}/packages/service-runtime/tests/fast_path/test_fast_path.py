@@ -21,10 +21,10 @@ from service_runtime.caching.keys import Server
 from service_runtime.fast_path import middleware
 from service_runtime.throttling import decisions
 from tests.fast_path import views
+from tests.fast_path.responses import is_fast
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
-FAST = "hit; detail=fast-path"
 
 
 @pytest.fixture(autouse=True)
@@ -37,10 +37,6 @@ def _project(settings, set_rates):
 
 def get(client, url="/api/groups/", address="203.0.113.7", **headers):
     return client.get(url, headers={"X-Forwarded-For": address, **headers})
-
-
-def is_fast(response):
-    return response.headers.get("Cache-Status", "").endswith(FAST)
 
 
 def learned(client, url="/api/groups/", **headers):

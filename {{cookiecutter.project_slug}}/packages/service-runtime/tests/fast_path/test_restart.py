@@ -4,10 +4,7 @@ import pytest
 from cacheops.redis import redis_client
 
 from service_runtime.caching import cacheops, keys
-
-
-def is_fast(response):
-    return "fast-path" in response.headers.get("Cache-Status", "")
+from tests.fast_path.responses import is_fast
 
 
 @pytest.mark.redis

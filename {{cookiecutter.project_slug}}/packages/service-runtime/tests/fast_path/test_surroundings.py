@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from service_runtime.caching.responses import cached_response
 from tests.fast_path import views
+from tests.fast_path.responses import is_fast
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
 
@@ -32,10 +33,6 @@ urlpatterns = [path("api/zoned/", Zoned.as_view())]
 @pytest.fixture(autouse=True)
 def _project(settings):
     settings.ROOT_URLCONF = __name__
-
-
-def is_fast(response):
-    return "fast-path" in response.headers.get("Cache-Status", "")
 
 
 def above(settings, *names):
