@@ -51,16 +51,8 @@ def installed(folder: Path) -> Iterator[tuple[BakedProject, RedisServer, dict[st
     }
     python = project.path / ".venv/bin/python"
     run([python, "manage.py", "migrate", "-v0"], cwd=project.path, **environment)
-    collect: list[str | Path] = [
-        python,
-        "manage.py",
-        "collectstatic",
-        "--noinput",
-        "-v0",
-        "--ignore",
-        "redoc",
-    ]
-    run(collect, cwd=project.path, **environment)
+    collect = "collectstatic --noinput -v0 --ignore redoc".split()
+    run([python, "manage.py", *collect], cwd=project.path, **environment)
     try:
         yield project, redis, environment
     finally:
