@@ -13,7 +13,12 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def client_address(request: HttpRequest) -> Address | None:
-    """Return the address of the client, as seen by the outermost of our proxies.
+    """Return the address of a request's client: `address_of` its environment."""
+    return address_of(request.META)
+
+
+def address_of(environ: Mapping[str, Any]) -> Address | None:
+    """Return the address of the client in a WSGI environment, as our outermost proxy sees it.
 
     That proxy is NUM_PROXIES hops away. Entries of X-Forwarded-For to the left of its entry come
     from the client and are ignored. The result is the peer's address if the header has fewer
@@ -22,8 +27,7 @@ def client_address(request: HttpRequest) -> Address | None:
     Returns:
         the address, with IPv4-mapped IPv6 as IPv4; None for a peer without one (a Unix socket).
     """
-    peer: str = request.META.get("REMOTE_ADDR", "")
-    return forwarded_address(request.META) or parse_address(peer)
+    return forwarded_address(environ) or parse_address(environ.get("REMOTE_ADDR", ""))
 
 
 def forwarded_address(environ: Mapping[str, Any]) -> Address | None:

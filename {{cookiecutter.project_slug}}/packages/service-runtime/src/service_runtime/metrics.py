@@ -121,8 +121,13 @@ class MetricsMiddleware:
         match = request.resolver_match
         method = request.method if request.method in _METHODS else "other"
         route = match.route if match else "unmatched"
-        _duration(method, route, response.status_code).observe(time.monotonic() - started)
+        observe_request(method, route, response.status_code, time.monotonic() - started)
         return response
+
+
+def observe_request(method: str, route: str, status: int, seconds: float) -> None:
+    """Measure a request of a known method and route."""
+    _duration(method, route, status).observe(seconds)
 
 
 @cache

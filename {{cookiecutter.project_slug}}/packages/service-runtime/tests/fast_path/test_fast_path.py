@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 from service_runtime.api.problems import exception_handler
 from service_runtime.caching import keys
 from service_runtime.caching.keys import Server
-from service_runtime.fast_path import middleware
+from service_runtime.fast_path import engine
 from service_runtime.throttling import decisions
 from tests.fast_path import views
 from tests.fast_path.responses import is_fast
@@ -413,13 +413,13 @@ def test_count_and_read_are_one_round_trip(client, operator):
 
 
 def test_plans_are_bounded(client, monkeypatch):
-    monkeypatch.setattr(middleware, "MAX_PLANS", 2)
+    monkeypatch.setattr(engine, "MAX_PLANS", 2)
     urls = [f"/api/unthrottled/?page={number}" for number in range(3)]
     for url in urls:
         learned(client, url)
     assert is_fast(get(client, urls[2]))
     assert not is_fast(get(client, urls[0]))
-    long = "/api/unthrottled/?q=" + "x" * middleware.MAX_URL
+    long = "/api/unthrottled/?q=" + "x" * engine.MAX_URL
     assert not any(is_fast(get(client, long)) for _ in range(3))
 
 

@@ -132,7 +132,7 @@ def test_slow_request_is_logged_with_its_route(rf, settings, lines, seconds, is_
     ],
 )
 def test_valid_traceparent_of_the_caller_is_continued(rf, header, ids):
-    context = context_of(rf.get("/", headers={"traceparent": header}))
+    context = context_of(rf.get("/", headers={"traceparent": header}).META)
 
     assert (context.trace_id, context.span_id) == ids
 
@@ -140,6 +140,6 @@ def test_valid_traceparent_of_the_caller_is_continued(rf, header, ids):
 def test_span_of_the_service_itself_takes_precedence(rf, monkeypatch):
     monkeypatch.setattr("service_runtime.logging.context.span_ids", lambda: ("1" * 32, "2" * 16))
 
-    context = context_of(rf.get("/", headers={"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}))
+    context = context_of(rf.get("/", headers={"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}).META)
 
     assert (context.trace_id, context.span_id) == ("1" * 32, "2" * 16)

@@ -12,14 +12,19 @@ from rest_framework.request import Request
 
 from ..conf import settings
 
+READS = frozenset({"GET", "HEAD"})
+
 
 def is_read(request: HttpRequest) -> bool:
     """Return whether a request is a GET or HEAD without a body, which the key does not cover."""
-    environ = request.META
-    has_body = (
+    return request.method in READS and not has_body(request.META)
+
+
+def has_body(environ: Mapping[str, Any]) -> bool:
+    """Return whether the request of a WSGI environment has a body."""
+    return (
         environ.get("CONTENT_LENGTH") not in {None, "", "0"} or "HTTP_TRANSFER_ENCODING" in environ
     )
-    return request.method in {"GET", "HEAD"} and not has_body
 
 
 class Hidden:

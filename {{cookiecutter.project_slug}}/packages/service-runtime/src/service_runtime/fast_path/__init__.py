@@ -6,6 +6,7 @@ the same scopes, and the cached response is read. Whatever differs from the firs
 media type, a stale response, an outage) calls the view.
 """
 
+from .handler import FastPathHandler
 from .middleware import FastPathMiddleware
 
-__all__ = ["FastPathMiddleware"]
+__all__ = ["FastPathHandler", "FastPathMiddleware"]

@@ -3,10 +3,10 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from rest_framework.exceptions import Throttled
+from django.utils import translation
 from rest_framework.settings import api_settings
 
-from ..api.problems import body_of, exception_handler
+from ..api.problems import exception_handler
 from ..caching.keys import cacheops_prefix
 from ..caching.payloads import Source
 from ..caching.slots import Slot
@@ -15,7 +15,7 @@ from ..throttling.decisions import Decision
 from ..throttling.headers import fields_of
 from ..throttling.state import EARLY
 from .eligibility import has_hooks, obstacles, obstacles_of_denials
-from .plans import Plan, kind_of
+from .plans import Headers, Plan, denial_of
 
 
 def learn(request: HttpRequest, response: HttpResponse, plan: Plan | None) -> Plan | None:
@@ -38,7 +38,7 @@ def learn(request: HttpRequest, response: HttpResponse, plan: Plan | None) -> Pl
     if not _is_counted_by(view, request):
         return None
     learned = _plan_of(request, source)
-    if plan and plan._replace(match=learned.match, headers={}) == learned:
+    if plan and plan._replace(match=learned.match, headers={}, denials={}) == learned:
         learned = plan
     return _with_headers(learned, request, response)
 
@@ -56,15 +56,21 @@ def _plan_of(request: HttpRequest, source: Source) -> Plan:
     prefix = cacheops_prefix()
     keys = Slot(prefix, prefix + source.name, source.dependencies.conditions).keys
     match: Any = request.resolver_match
-    return Plan(match, scopes, cost, prefix, keys, source.head, source.stale, {})
+    language = translation.get_language()
+    return Plan(match, scopes, cost, prefix, keys, source.head, source.stale, language, {}, {})
 
 
 def _with_headers(plan: Plan, request: HttpRequest, response: HttpResponse) -> Plan:
-    headers: Any = {**response.headers._store}
+    names = [name.lower() for name in response.headers]
+    state: Any = getattr(request, "throttling", None)
+    throttles = fields_of(state.policies if state else [])
+    changing = {"etag", "retry-after", "content-length", *map(str.lower, throttles)}
+    values = dict(response.items())
     if response.status_code != 429:
-        status = f"{settings.SERVICE_NAME}; hit; detail=fast-path"
-        headers["cache-status"] = ("Cache-Status", status)
-    plan.headers[kind_of(response, fields_of(request))] = headers
+        values["Cache-Status"] = f"{settings.SERVICE_NAME}; hit; detail=fast-path"
+    kind = (response.status_code, (*throttles,), "retry-after" in names)
+    positions = [(number, name) for number, name in enumerate(names) if name in changing]
+    plan.headers[kind] = Headers([*values.items()], positions)
     return plan
 
 
@@ -74,5 +80,5 @@ def _is_reproducible(request: HttpRequest, response: HttpResponse) -> bool:
     decision = state and Decision(state.policies)
     if not state or decision or api_settings.EXCEPTION_HANDLER is not exception_handler:
         return False
-    body, media_type = body_of(request, Throttled(decision.wait or None))
+    body, media_type = denial_of(request.META, decision)
     return (response.content, response.get("Content-Type")) == (body, media_type)

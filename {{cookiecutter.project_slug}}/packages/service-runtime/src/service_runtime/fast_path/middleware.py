@@ -1,35 +1,17 @@
-"""The middleware that serves public cached responses."""
+"""The middleware that serves public cached responses, and learns from those of views."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
-from typing import Any
+from http.client import responses
 
 from django.core.exceptions import MiddlewareNotUsed
-from django.core.signals import setting_changed
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone, translation
 
-from ..caching.isolation import is_read, personal_cookies
-from ..conf import settings
 from .eligibility import unknown_middleware
-from .learning import learn
-from .plans import Plan
+from .engine import Attempt, Engine
 
-Url = tuple[object, ...]
-MAX_PLANS = 2048
-MAX_URL = 2048  # characters of everything that selects a plan
-# A request with one of these calls its view.
-_UNSUPPORTED = frozenset(
-    {"HTTP_AUTHORIZATION", "HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_MODIFIED_SINCE"}
-)
-# What can select another response to a request without credentials, besides its method and URL:
-# negotiation, and the middleware that `eligibility.py` allows.
-_SELECTING = (
-    *("wsgi.url_scheme", "SCRIPT_NAME", "SERVER_NAME", "SERVER_PORT", "CONTENT_TYPE"),
-    *("HTTP_HOST", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT", "HTTP_X_FORWARDED_PROTO"),
-    *("HTTP_ACCEPT", "HTTP_ACCEPT_LANGUAGE", "HTTP_ORIGIN"),
-    "HTTP_ACCESS_CONTROL_REQUEST_PRIVATE_NETWORK",
-)
+# The key of a WSGI environment with the attempt that `handler.py` has made.
+ATTEMPT = "service_runtime.fast_path"
 
 
 class FastPathMiddleware:
@@ -44,55 +26,27 @@ class FastPathMiddleware:
         if unknown_middleware():
             raise MiddlewareNotUsed("a check names the reason")
         self.get_response = get_response
-        self._plans: dict[Url, Plan] = {}
-        setting_changed.connect(self._reset)
-        self._reset()
-
-    def _reset(self, **kwargs: Any) -> None:
-        self._plans.clear()
-        self._personal = personal_cookies() | {settings.LANGUAGE_COOKIE_NAME}
-        proxy_header = settings.SECURE_PROXY_SSL_HEADER
-        self._selecting = (
-            *_SELECTING,
-            *(proxy_header[:1] if proxy_header else ()),
-            *(["HTTP_USER_AGENT"] if settings.DISALLOWED_USER_AGENTS else []),
-        )
+        self._engine = Engine()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not is_read(request):
+        attempt: Attempt | None = request.META.pop(ATTEMPT, None) or self._attempt(request)
+        if attempt is None:
             return self.get_response(request)
-        environ = request.META
-        url = (
-            *(request.method, request.path, request.path_info, environ.get("QUERY_STRING")),
-            # Those of middleware above.
-            *(translation.get_language(), timezone.get_current_timezone_name()),
-            getattr(request, "urlconf", None),
-            *map(environ.get, self._selecting),
-        )
-        plan = self._plans.get(url)
-        if not self._is_supported(request):
-            with plan.prefetch(request) if plan else nullcontext():
-                return self.get_response(request)
-        response = plan and plan.serve(request)
-        if response is None:
-            response = self.get_response(request)
-            learned = learn(request, response, plan)
-            if learned is not None and len(repr(url)) <= MAX_URL:
-                self._remember(url, learned)
+        if attempt.plan is None or attempt.served is None:
+            return attempt.call(request, self.get_response)
+        request.resolver_match = attempt.plan.match
+        status, headers, body = attempt.served
+        response = HttpResponse(body, status=status, reason=responses[status])
+        response.headers._store = {name.lower(): (name, value) for name, value in headers}
         return response
 
-    def _is_supported(self, request: HttpRequest) -> bool:
-        environ = request.META
-        return (
-            environ.keys().isdisjoint(_UNSUPPORTED)
+    def _attempt(self, request: HttpRequest) -> Attempt | None:
+        return self._engine.attempt(
+            request.META,
+            translation.get_language(),
+            timezone.get_current_timezone_name(),
+            getattr(request, "urlconf", None),
             # Middleware above, or REST framework's test client, can have authenticated the caller.
-            and not (hasattr(request, "user") or hasattr(request, "session"))
-            and getattr(request, "_force_auth_user", None) is None
-            and ("HTTP_COOKIE" not in environ or self._personal.isdisjoint(request.COOKIES))
+            is_anonymous=not (hasattr(request, "user") or hasattr(request, "session"))
+            and getattr(request, "_force_auth_user", None) is None,
         )
-
-    def _remember(self, url: Url, plan: Plan) -> None:
-        """Replace the oldest plan if there are too many."""
-        while len(self._plans) >= MAX_PLANS and url not in self._plans:
-            self._plans.pop(next(iter([*self._plans])), None)
-        self._plans[url] = plan

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import redis
 from django.db import connections
-from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
+from django.http import HttpRequest
 from django.urls import ResolverMatch
 from django.utils import translation
-from django.utils.cache import get_conditional_response
+from django.utils.http import parse_etags
 from rest_framework.exceptions import Throttled
 
 from ..api.problems import body_of
@@ -17,21 +17,42 @@ from ..caching.keys import cacheops_prefix
 from ..caching.payloads import Stored, split
 from ..caching.slots import Prefetched, readers, verify
 from ..caching.store import is_bypassed, is_current_prefix, note_current
+from ..client_address import address_of
 from ..conf import settings
 from ..metrics import cache_requests
 from ..redis import Command, ThreadClients
-from ..throttling.decisions import Decision, Scope, limiter
+from ..throttling.decisions import Decision, Scope, limiter, report
 from ..throttling.headers import fields_of
-from ..throttling.identity import client_of
+from ..throttling.identity import client_of_address
 from ..throttling.limiter import RedisLimiter
-from ..throttling.state import decide_early
+from ..throttling.state import Throttling, decide_early
+from .denials import Denials
 from .held import Held, held
 
-# The headers of a response by their lowercase names, as Django stores them.
-Headers = dict[str, tuple[str, str]]
-# What selects the headers: the status, the names of the throttles' fields, whether there is a
-# Retry-After, and the language of an error.
-Kind = tuple[int, tuple[str, ...], bool, str | None]
+
+class Served(NamedTuple):
+    """A response: its status, its headers and its body."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class Headers(NamedTuple):
+    """The headers of a response, as learned from one.
+
+    Attributes:
+        fields: names and values.
+        changing: the positions and lowercase names of those that each response computes.
+    """
+
+    fields: list[tuple[str, str]]
+    changing: list[tuple[int, str]]
+
+
+# What selects the headers: the status, the names of the throttles' fields, and whether there is a
+# Retry-After.
+Kind = tuple[int, tuple[str, ...], bool]
 
 
 class Plan(NamedTuple):
@@ -45,7 +66,9 @@ class Plan(NamedTuple):
         keys: the keys of the response and its stamps.
         head: the stored headers. If they change, the view is called.
         stale: that of get_or_compute.
+        language: the active language.
         headers: the headers of whole responses.
+        denials: the body of the latest denial, by what it contains.
     """
 
     match: ResolverMatch
@@ -55,28 +78,46 @@ class Plan(NamedTuple):
     keys: list[str]
     head: bytes
     stale: float
+    language: str | None
     headers: dict[Kind, Headers]
+    denials: dict[object, bytes]
 
-    def serve(self, request: HttpRequest) -> Any:
-        """Return the response, or None if the view has to be called.
+    def serve(
+        self, environ: dict[str, Any], denials: Denials
+    ) -> tuple[Throttling | None, Served | None]:
+        """Return the state of the throttling, and the response.
 
-        The request has been counted then, and the view's throttles do not count it again.
+        There is no response if the view has to be called. Its throttles do not count the request
+        again then.
+
+        Args:
+            environ: the request's WSGI environment.
+            denials: recent denials.
         """
-        if not self._is_usable():
-            return None
-        client = client_of(request, None)
+        client = client_of_address(address_of(environ))
         scopes = [scope._replace(client=client) for scope in self.scopes]
+        known_denial = denials.get(scopes, self.cost)
+        if known_denial is not None and limiter().is_available:
+            served = self._denial(environ, known_denial)
+            if served is not None:
+                report(known_denial)
+                return None, served
+        if not self._is_usable():
+            return None, None
         known = held.get(self.keys[0])
         commands = Held.commands(self.keys) if known else [("MGET", *self.keys)]
         with _clients().append(*commands) as appended:
-            decision = decide_early(request, scopes, self.cost)
+            state, decision = decide_early(environ, scopes, self.cost)
+        if decision is None:
+            return state, None
         if not decision:
-            return None if decision is None else self._denial(request, decision)
+            denials.add(scopes, self.cost, decision)
+            return state, self._denial(environ, decision)
         replies = appended.replies
         if replies is None:  # nothing was counted, or in another server
             replies = _read(commands)
         stored = self._stored(replies, known) if is_current_prefix(self.prefix) else None
-        return stored and self._response(request, stored)
+        return state, stored and self._response(environ, stored, fields_of(decision.policies))
 
     def prefetch(self, request: HttpRequest) -> AbstractContextManager[object]:
         """Return a context in which the view's throttles read the response for its handler.
@@ -96,14 +137,6 @@ class Plan(NamedTuple):
             and not is_bypassed(connections)
         )
 
-    def _denial(self, request: HttpRequest, decision: Decision) -> Any:
-        error = Throttled(decision.wait or None)
-        body, _ = body_of(request, error)
-        response = HttpResponse(body, status=429)
-        if decision.wait:
-            response["Retry-After"] = str(math.ceil(decision.wait))
-        return self._with_headers(request, response)
-
     def _stored(self, replies: list[Any] | None, known: Held | None) -> Stored | None:
         if replies and known:
             if known.is_current(replies):
@@ -118,52 +151,62 @@ class Plan(NamedTuple):
         held.add(self.keys[0], replies[0], stored)
         return stored
 
-    def _response(self, request: HttpRequest, stored: Stored) -> Any:
+    def _response(
+        self, environ: dict[str, Any], stored: Stored, fields: dict[str, str]
+    ) -> Served | None:
         if stored.head != self.head:
             return None
-        given = request.META.get("HTTP_IF_NONE_MATCH")
-        if given == stored.etag:
-            response: Any = HttpResponseNotModified()
-        else:
-            response = HttpResponse(stored.body)
-            if given is not None:  # several tags, a weak one, or `*`
-                response = get_conditional_response(request, stored.etag, response=response)
-        response["ETag"] = stored.etag
-        served = self._with_headers(request, response)
+        given = environ.get("HTTP_IF_NONE_MATCH")
+        is_known = given is not None and (given == stored.etag or _matches(given, stored.etag))
+        status, body = (304, b"") if is_known else (200, stored.body)
+        served = self._served(status, body, fields, {"etag": stored.etag})
         if served is not None:
             if self.stale:
                 note_current(self.keys[0])
             cache_requests("responses", "hit").inc()
         return served
 
-    def _with_headers(self, request: HttpRequest, response: Any) -> Any:
-        """Return the response with the headers of the view's response, or None."""
-        fields = fields_of(request)
-        known = self.headers.get(kind_of(response, fields))
-        if known is None:
+    def _denial(self, environ: dict[str, Any], decision: Decision) -> Served | None:
+        fields = fields_of(decision.policies)
+        wait = str(math.ceil(decision.wait)) if decision.wait else ""
+        fits = [policy.outcome.fits for policy in decision.policies]
+        content = (wait, *fits, fields.get("RateLimit-Policy"))
+        body = self.denials.get(content)
+        if body is None:
+            with translation.override(self.language):
+                body, _ = denial_of(environ, decision)
+            self.denials.clear()
+            self.denials[content] = body
+        return self._served(429, body, fields, {"retry-after": wait} if wait else {})
+
+    def _served(
+        self, status: int, body: bytes, fields: dict[str, str], values: dict[str, str]
+    ) -> Served | None:
+        """Return a response with the headers of the view's response, or None without any."""
+        learned = self.headers.get((status, (*fields,), "retry-after" in values))
+        if learned is None:
             return None
-        headers = {**known}
-        for name in ("ETag", "Retry-After"):
-            if name in response:
-                headers[name.lower()] = (name, response[name])
-        if "content-length" in headers:
-            headers["content-length"] = ("Content-Length", str(len(response.content)))
-        for name, field in fields.items():
-            headers[name.lower()] = (name, field)
-        response.headers._store = headers
-        request.resolver_match = self.match
-        return response
+        values["content-length"] = str(len(body))
+        for name, value in fields.items():
+            values[name.lower()] = value
+        headers = [*learned.fields]
+        for position, name in learned.changing:
+            headers[position] = (headers[position][0], values[name])
+        return Served(status, headers, body)
 
 
-def kind_of(response: HttpResponse, fields: dict[str, str]) -> Kind:
-    """Return what selects the headers of a response.
+def denial_of(environ: dict[str, Any], decision: Decision) -> tuple[bytes, str]:
+    """Return the body and the media type of a denial by Django REST framework."""
+    request = HttpRequest()
+    request.META = environ
+    request.throttling = Throttling(policies=decision.policies)  # type: ignore[attr-defined]
+    return body_of(request, Throttled(decision.wait or None))
 
-    Args:
-        response: the response.
-        fields: those of the throttles.
-    """
-    language = translation.get_language() if response.status_code == 429 else None
-    return response.status_code, (*fields,), "Retry-After" in response, language
+
+def _matches(given: str, etag: str) -> bool:
+    """Return whether If-None-Match has an ETag: several, weak ones, or `*` (RFC 9110, 13.1.2)."""
+    tags = parse_etags(given)
+    return tags == ["*"] or etag.removeprefix("W/") in {tag.removeprefix("W/") for tag in tags}
 
 
 def _read(commands: list[Command]) -> list[Any] | None:

@@ -3,7 +3,7 @@
 import contextvars
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -44,12 +44,17 @@ span_ids: Callable[[], tuple[str, str] | None] = lambda: None  # noqa: E731
 current: ContextVar[Context] = ContextVar("current", default=NONE)
 
 
-def context_of(request: HttpRequest) -> Context:
-    """Return a request's context, which continues a valid X-Request-ID and traceparent."""
-    given = request.META.get("HTTP_X_REQUEST_ID", "")
+def context_of(environ: Mapping[str, Any], request: HttpRequest | None = None) -> Context:
+    """Return a request's context, which continues a valid X-Request-ID and traceparent.
+
+    Args:
+        environ: its WSGI environment.
+        request: the request, if there is one already.
+    """
+    given = environ.get("HTTP_X_REQUEST_ID", "")
     request_id = given if _VALID_ID.fullmatch(given) else new_id()
     ids = span_ids()
-    if ids is None and (trace := _TRACEPARENT.fullmatch(request.META.get("HTTP_TRACEPARENT", ""))):
+    if ids is None and (trace := _TRACEPARENT.fullmatch(environ.get("HTTP_TRACEPARENT", ""))):
         ids = (trace[1], trace[2])
     return Context(request_id, request, *(ids or (None, None)))
 

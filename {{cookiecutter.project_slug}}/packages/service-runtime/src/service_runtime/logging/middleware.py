@@ -21,31 +21,29 @@ class RequestContextMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self._slow = settings.SLOW_REQUEST_SECONDS
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         started = time.perf_counter()
-        context = context_of(request)
+        early = request.META.get("log.context")  # of the fast path, which has not served it
+        context = early._replace(request=request) if early else context_of(request.META, request)
         current.set(context)
         response = self.get_response(request)
         # Without the request, which refers to the environment: they would form a cycle.
         request.META["log.context"] = context._replace(request=None)
         request.META["log.uid"] = get_current_user_id()
         response["X-Request-ID"] = str(context.request_id)
-        spent = time.perf_counter() - started
-        if self._slow and spent > self._slow:
-            match = request.resolver_match
-            log_event(
-                "slow_request",
-                {
-                    "method": request.method,
-                    "route": match.route if match else None,
-                    "status": response.status_code,
-                    "duration_ms": round(spent * 1000, 1),
-                },
-                level="WARNING",
-            )
+        match = request.resolver_match
+        route = match.route if match else None
+        report_slow(time.perf_counter() - started, request.method, route, response.status_code)
         return response
+
+
+def report_slow(seconds: float, method: str | None, route: str | None, status: int) -> None:
+    """Log a request that took longer than SLOW_REQUEST_SECONDS."""
+    if 0 < settings.SLOW_REQUEST_SECONDS < seconds:
+        data = {"method": method, "route": route, "status": status}
+        duration = round(seconds * 1000, 1)
+        log_event("slow_request", data | {"duration_ms": duration}, level="WARNING")
 
 
 def _clear(**kwargs: Any) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import redis
 
 Command = tuple[Any, ...]
+MAX_PACKED = 4096
+_packed: dict[Command, bytes] = {}
 
 
 class _Forks:
@@ -65,11 +67,13 @@ class ThreadClients:
             redis.RedisError: Redis is unavailable or rejects the command.
         """
         appended: Appended | None = self._local.__dict__.pop("appended", None)
-        commands = [command] if appended is None else [command, *appended.commands]
         connection = self._own().connection
         if connection.is_outdated():
             connection.disconnect()
-        reply, *others = _execute_all(connection, commands)
+        packed = [*connection.pack_command(*command)]
+        commands = () if appended is None else appended.commands
+        packed += [_pack(connection, each) for each in commands]
+        reply, *others = _execute_all(connection, b"".join(packed), 1 + len(commands))
         if appended is not None:
             appended.replies = others
         if isinstance(reply, Exception):
@@ -102,14 +106,23 @@ class Appended:
         self._own.pop("appended", None)
 
 
-def _execute_all(connection: Any, commands: list[Command]) -> list[Any]:
-    """Send commands in one packet and return their replies, errors as values."""
-    packet = [b"".join(part for each in commands for part in connection.pack_command(*each))]
+def _pack(connection: Any, command: Command) -> bytes:
+    """Return a command as it is sent. Requests for one URL append the same ones."""
+    packed = _packed.get(command)
+    if packed is None:
+        if len(_packed) >= MAX_PACKED:
+            _packed.clear()
+        _packed[command] = packed = b"".join(connection.pack_command(*command))
+    return packed
+
+
+def _execute_all(connection: Any, packet: bytes, count: int) -> list[Any]:
+    """Send some commands in one packet and return their replies, errors as values."""
 
     def execute() -> list[Any]:
         try:
-            connection.send_packed_command(packet)
-            replies = [_reply(connection) for _ in commands]
+            connection.send_packed_command([packet])
+            replies = [_reply(connection) for _ in range(count)]
         except BaseException:  # the next call must not get a reply that was not read
             connection.disconnect()
             raise

@@ -2,13 +2,12 @@
 
 import logging
 
+import django
 from django.core.handlers.wsgi import WSGIHandler
-from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
 from ..caching.keys import release
 from ..database import limit_statements
-from ..http.requests import WSGIRequest
 from ..tracing import start
 
 
@@ -22,8 +21,10 @@ def get_application() -> WSGIHandler:
     """
     start()
     limit_statements()
-    application = get_wsgi_application()
-    application.request_class = WSGIRequest
+    django.setup(set_prefix=False)
+    from ..fast_path import FastPathHandler  # imports models
+
+    application = FastPathHandler()
     get_resolver().url_patterns  # noqa: B018 - loads every view
     release()  # reads the code once for all workers
     _generate_schema()

@@ -109,17 +109,23 @@ def decide(request: HttpRequest, scopes: Iterable[Scope], cost: int = 1) -> Deci
         ImproperlyConfigured: a scope has no rate.
         ThrottlingUnavailableError: Redis is unavailable, and a scope fails closed.
     """
-    limits = [] if is_exempt(request) else _limits(request, scopes)
+    if is_exempt(request.META):
+        return Decision([])
+    return decide_in_tier(tier_of(request), scopes, cost)
+
+
+def decide_in_tier(tier: str | None, scopes: Iterable[Scope], cost: int) -> Decision:
+    """Count a request of a tier, as `decide` does."""
+    limits = _limits(tier, scopes)
     decision = Decision([Policy(*each, BLOCKED) for each in limits if not each[1].limit])
     if decision:  # an enforced block needs no counters
         decision.policies.extend(_take([each for each in limits if each[1].limit], cost))
-    _report(decision)
+    report(decision)
     return decision
 
 
-def _limits(request: HttpRequest, scopes: Iterable[Scope]) -> list[tuple[Scope, Limit]]:
+def _limits(tier: str | None, scopes: Iterable[Scope]) -> list[tuple[Scope, Limit]]:
     """Return each scope with the limit of each of its windows."""
-    tier = tier_of(request)
     limits = []
     for number, scope in enumerate(dict.fromkeys(scopes), start=1):
         rate = scope.rate or rate_of(configured_rates(), scope.name, tier)
@@ -168,7 +174,8 @@ def _fail(unavailable: list[Policy]) -> None:
         raise ThrottlingUnavailableError
 
 
-def _report(decision: Decision) -> None:
+def report(decision: Decision) -> None:
+    """Count a decision in the metrics, and log the first denials."""
     misfits = {policy.scope for policy in decision.policies if not policy.outcome.fits}
     is_allowed = bool(decision)
     for scope, shadow in {

@@ -29,14 +29,14 @@ class ThrottlingMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        for name, value in fields_of(request).items():
+        for name, value in fields_of(_policies_of(request)).items():
             response[name] = value
         return response
 
 
-def fields_of(request: HttpRequest) -> dict[str, str]:
-    """Return the fields that THROTTLING_HEADERS selects, for a request that was throttled."""
-    named = _reported(request)
+def fields_of(policies: Iterable[Policy]) -> dict[str, str]:
+    """Return the fields that THROTTLING_HEADERS selects, for the policies of a request."""
+    named = _reported(policies)
     fields: dict[str, str] = {}
     if not named:
         return fields
@@ -61,13 +61,16 @@ def fields_of(request: HttpRequest) -> dict[str, str]:
     return fields
 
 
-def _reported(request: HttpRequest) -> list[tuple[str, Policy]]:
+def _policies_of(request: HttpRequest) -> list[Policy]:
+    state = getattr(request, "throttling", None)
+    return state.policies if state else []
+
+
+def _reported(policies: Iterable[Policy]) -> list[tuple[str, Policy]]:
     """Return the policies to report, each with its name.
 
     The name is the scope's, with the period if the scope has several windows.
     """
-    state = getattr(request, "throttling", None)
-    policies = state.policies if state else []
     enforced = [policy for policy in policies if not (policy.limit.shadow or policy.scope.hidden)]
     scopes = [policy.scope.name for policy in enforced]
     return [
@@ -78,7 +81,7 @@ def _reported(request: HttpRequest) -> list[tuple[str, Policy]]:
 
 def violated_policies(request: HttpRequest) -> list[str]:
     """Return the names, as in RateLimit-Policy, of the policies that a request exceeds."""
-    return [name for name, policy in _reported(request) if not policy.outcome.fits]
+    return [name for name, policy in _reported(_policies_of(request)) if not policy.outcome.fits]
 
 
 def _until_more(policy: Policy) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import ipaddress
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -10,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 from django.utils.module_loading import import_string
 
-from ..client_address import Address, client_address, forwarded_address
+from ..client_address import Address, address_of, client_address, forwarded_address
 from ..conf import settings
 
 UNKNOWN = "ip:unknown"
@@ -75,15 +76,15 @@ def tier_of(request: HttpRequest) -> str | None:
     return _call(settings.THROTTLING_GET_TIER, request)
 
 
-def is_exempt(request: HttpRequest) -> bool:
-    """Return whether the client's address is in THROTTLING_EXEMPT_NETWORKS."""
+def is_exempt(environ: Mapping[str, Any]) -> bool:
+    """Return whether the client of a WSGI environment is in THROTTLING_EXEMPT_NETWORKS."""
     networks = settings.THROTTLING_EXEMPT_NETWORKS
     if not networks:
         return False
-    is_forwarded = settings.NUM_PROXIES and "HTTP_X_FORWARDED_FOR" in request.META
-    if is_forwarded and not forwarded_address(request.META):
+    is_forwarded = settings.NUM_PROXIES and "HTTP_X_FORWARDED_FOR" in environ
+    if is_forwarded and not forwarded_address(environ):
         return False  # the peer is a proxy that did not report its client
-    address = client_address(request)
+    address = address_of(environ)
     return address is not None and any(address in network for network in networks)
 
 

@@ -130,12 +130,15 @@ class RedisLimiter:
         redis.RedisError: every method raises it if Redis is unavailable or rejects the call.
     """
 
-    is_available = True
-
     def __init__(self, client: redis.Redis, script: str = RING_SCRIPT) -> None:
         self._client = client
         self.clients = ThreadClients(client)
         self._ring = RingScript(script)
+
+    @property
+    def is_available(self) -> bool:
+        """See `Limiter.is_available`."""
+        return not getattr(self._client.get_retry(), "is_open", False)  # the circuit breaker's
 
     def take(self, limits: Sequence[Limit], cost: int = 1) -> list[Outcome]:
         """See `Limiter.take`."""

@@ -1,12 +1,13 @@
 """The state of a request's throttling, and decisions before a view is called."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.http import HttpRequest
 from rest_framework.exceptions import APIException
 
-from .decisions import Decision, Policy, Scope, decide
+from .decisions import Decision, Policy, Scope, decide_in_tier
+from .identity import is_exempt
 
 # The view of a decision that a view's throttles adopt when they are called.
 EARLY = object()
@@ -33,25 +34,26 @@ class Throttling:
     error: APIException | None = None
 
 
-def decide_early(request: HttpRequest, scopes: list[Scope], cost: int) -> Decision | None:
+def decide_early(
+    environ: Mapping[str, Any], scopes: list[Scope], cost: int
+) -> tuple[Throttling, Decision | None]:
     """Count a request before its view is called, whose throttles adopt the decision.
 
     Args:
-        request: the request.
+        environ: the request's WSGI environment. No hook has to be called for it.
         scopes: the scopes that the view's throttles will count it in.
         cost: how many requests it counts as.
 
     Returns:
-        the decision, or None if a scope fails closed.
+        the state, and the decision, or None if a scope fails closed.
     """
     state = Throttling(EARLY, counted=scopes, cost=cost)
-    request.throttling = state  # type: ignore[attr-defined]
-    if not scopes:
-        return Decision([])
+    if not scopes or is_exempt(environ):
+        return state, Decision([])
     try:
-        decision = decide(request, scopes, cost)
+        decision = decide_in_tier(None, scopes, cost)
     except APIException as error:
         state.error = error
-        return None
+        return state, None
     state.policies = decision.policies
-    return decision
+    return state, decision

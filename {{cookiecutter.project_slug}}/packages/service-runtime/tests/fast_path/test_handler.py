@@ -1,0 +1,174 @@
+"""The application serves what it can before Django sees the request."""
+
+import pytest
+from django.core.signals import request_started
+from django.http import HttpResponse
+from prometheus_client import REGISTRY
+
+from service_runtime.fast_path import FastPathHandler, plans
+from service_runtime.logging.context import NONE, current
+from service_runtime.throttling import decisions
+from tests.fast_path.responses import FAST
+from tests.fast_path.wsgi import call, environ_of
+
+pytestmark = [pytest.mark.redis, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture(autouse=True)
+def _project(settings, set_rates):
+    settings.ROOT_URLCONF = "tests.fast_path.views"
+    settings.NUM_PROXIES = 1
+    set_rates(groups="5/hour", anon="1000/day", set="100/hour")
+
+
+@pytest.fixture
+def started():
+    """Return a list with an item for each request that Django has seen."""
+    seen: list[object] = []
+
+    def note(environ, **kwargs):
+        seen.append(environ)
+
+    request_started.connect(note)
+    yield seen
+    request_started.disconnect(note)
+
+
+def get(application, path="/api/groups/", address="203.0.113.7", **more):
+    """Return the status, the headers by name, and the body."""
+    environ = environ_of(path, HTTP_X_FORWARDED_FOR=address, **more)
+    status, headers, body = call(application, environ)
+    assert current.get() is NONE
+    names = [name for name, _ in headers]
+    assert len(names) == len({*names})
+    return int(status[:3]), dict(headers), body
+
+
+def test_django_does_not_see_the_request(started):
+    application = FastPathHandler()
+    first, second, third = [get(application) for _ in range(3)]
+
+    assert len(started) == 1
+    assert [*second[1]] == [*first[1]]
+    assert second[1]["Cache-Status"].endswith(FAST)
+    assert (second[0], second[2]) == (third[0], third[2]) == (200, b"[]")
+    assert second[1]["X-Request-ID"] != third[1]["X-Request-ID"]
+
+
+def test_limit_is_shared_with_the_view(started):
+    application = FastPathHandler()
+    get(application, address="198.51.100.1")
+    statuses = [get(application)[0] for _ in range(3)]
+    statuses += [get(application, HTTP_AUTHORIZATION="")[0]]  # the view
+    statuses += [get(application)[0] for _ in range(4)]
+
+    assert statuses == [200] * 5 + [429] * 3
+    assert len(started) == 3  # the last one is the first denial
+
+
+def test_request_that_was_counted_is_not_counted_again_by_its_view(monkeypatch, started):
+    application = FastPathHandler()
+    for _ in range(2):
+        get(application, address="198.51.100.1")
+    monkeypatch.setattr(plans.Plan, "_response", lambda *args: None)
+    _, headers, _ = get(application)
+
+    assert len(started) == 2
+    assert headers["RateLimit"].startswith('"groups";r=4')
+
+
+def test_request_is_measured_and_keeps_its_id():
+    labels = {"method": "GET", "route": "api/groups/", "status": "200"}
+    name = "http_server_request_duration_seconds_count"
+    application = FastPathHandler()
+    get(application)
+    before = REGISTRY.get_sample_value(name, labels) or 0
+    _, headers, _ = get(application, HTTP_X_REQUEST_ID="0123456789abcdef")
+
+    assert REGISTRY.get_sample_value(name, labels) == before + 1
+    assert headers["X-Request-ID"] == "0123456789abcdef"
+
+
+def test_slow_request_is_logged(settings, caplog):
+    settings.SLOW_REQUEST_SECONDS = 1e-9
+    application = FastPathHandler()
+    get(application)
+    caplog.clear()
+    get(application)
+
+    [record] = [each for each in caplog.records if each.getMessage() == "slow_request"]
+    assert vars(record)["data"] | {"duration_ms": 0} == {
+        "method": "GET",
+        "route": "api/groups/",
+        "status": 200,
+        "duration_ms": 0,
+    }
+
+
+def test_access_line_has_the_id_of_the_response():
+    application = FastPathHandler()
+    for _ in range(2):
+        environ = environ_of("/api/groups/")
+        _, headers, _ = call(application, environ)
+        assert environ["log.context"].request_id == dict(headers)["X-Request-ID"]
+        assert environ["log.context"].request is None
+
+
+def seen_by(get_response):
+    def middleware(request):
+        response = get_response(request)
+        response["X-Seen"] = "yes"
+        return response
+
+    return middleware
+
+
+def test_middleware_above_runs(settings, started):
+    settings.MIDDLEWARE = [f"{__name__}.seen_by", *settings.MIDDLEWARE]
+    application = FastPathHandler()
+    responses = [get(application) for _ in range(3)]
+
+    assert [headers["X-Seen"] for _, headers, _ in responses] == ["yes"] * 3
+    assert responses[-1][1]["Cache-Status"].endswith(FAST)
+    assert len(started) == 3
+
+
+def deny(get_response):
+    return lambda request: HttpResponse(status=403)
+
+
+def test_unknown_middleware_below_turns_it_off(settings):
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.deny"]
+    application = FastPathHandler()
+    assert [get(application)[0] for _ in range(3)] == [403] * 3
+
+
+def test_failure_is_logged_and_the_view_is_called(monkeypatch, caplog):
+    application = FastPathHandler()
+    get(application)
+
+    def fail(*args):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(plans, "fields_of", fail)
+    status, headers, body = get(application)
+
+    assert (status, body) == (200, b"[]")
+    assert not headers["Cache-Status"].endswith(FAST)
+    [record] = [each for each in caplog.records if each.exc_info]
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+def test_scope_without_a_rate_is_an_error_of_the_view(monkeypatch):
+    application = FastPathHandler()
+    get(application)
+    monkeypatch.setattr(decisions, "configured_rates", dict)
+    assert get(application)[0] == 500
+
+
+@pytest.mark.parametrize("method", ["POST", "OPTIONS", "get"])
+def test_other_methods_are_those_of_django(method, started):
+    application = FastPathHandler()
+    get(application)
+    get(application, REQUEST_METHOD=method)
+    assert len(started) == 2
