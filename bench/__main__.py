@@ -9,6 +9,7 @@ from importlib import import_module
 SECTIONS = {
     "throttle": "the cost and the accuracy of throttles; several minutes",
     "cache": "cached responses and the alternatives; 2 minutes",
+    "stale": "invalidations of a slow response, with and without `stale`; 3 minutes",
     "logging": "logging per record and per request; 2 minutes",
     "outage": "outages of Redis under load; 3 minutes",
     "scale": "invalidation with a million cached results; 2 minutes",
@@ -20,7 +21,7 @@ SECTIONS = {
     "cluster": "throttles in a Redis Cluster",
     "simulation": "skew and stampedes, simulated",
 }
-DEFAULT = "throttle cache logging outage scale service".split()
+DEFAULT = "throttle cache stale logging outage scale service".split()
 
 
 def main(*arguments: str) -> None:

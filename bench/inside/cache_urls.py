@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import time
 
 from cacheops import cached_as
 from django.core.cache import caches
@@ -11,6 +12,7 @@ from django.utils.connection import ConnectionProxy
 from rest_framework.response import Response
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
+from service_runtime.caching import cached_response
 
 PACKAGE = os.environ["BENCH_PACKAGE"]
 views = importlib.import_module(f"{PACKAGE}.blog.views")
@@ -75,7 +77,34 @@ class CachedAs(Uncached):
         return Response(payload())
 
 
+class Slow(Uncached):
+    """The list, which takes a second to compute."""
+
+    @cached_response(models.Blog, models.Author, public=True)
+    def list(self, request, *args, **kwargs):
+        time.sleep(1)
+        return plain_list(self, request, *args, **kwargs)
+
+
+class SlowStale(Uncached):
+    """The same list; while it is computed, others get the former one."""
+
+    @cached_response(models.Blog, models.Author, public=True, stale=30)
+    def list(self, request, *args, **kwargs):
+        time.sleep(1)
+        return plain_list(self, request, *args, **kwargs)
+
+
+def write(request):
+    """Invalidate the lists."""
+    models.Blog.objects.first().save()
+    return HttpResponse(b"written")
+
+
 urlpatterns = [
+    path("slow/", Slow.as_view()),
+    path("slow/stale/", SlowStale.as_view()),
+    path("write/", write),
     path("django/", lambda request: HttpResponse(b"hello")),
     path("denied/", Denied.as_view()),
     path("empty/", Empty.as_view()),

@@ -5,38 +5,33 @@ from cacheops.redis import redis_client
 from django.contrib.auth.models import Group
 from django.test import Client
 
-from service_runtime.caching.payloads import Stored
 from service_runtime.fast_path import held as module
 from service_runtime.fast_path import plans
-from service_runtime.fast_path.held import HeldResponses
+from service_runtime.fast_path.held import HeldResults
 from service_runtime.redis import ThreadClients
 
 
-def stored(size, etag='"a"'):
-    return Stored(b"{}", etag, b"x" * size)
-
-
 def test_bodies_are_bounded(monkeypatch):
-    monkeypatch.setattr(module, "OVERHEAD", -2)  # `stored` has two bytes of headers
+    monkeypatch.setattr(module, "OVERHEAD", 0)
     monkeypatch.setattr(module, "MAX_BYTES", 100)
-    monkeypatch.setattr(module, "MAX_BODY_BYTES", 60)
-    held = HeldResponses()
-    held.add("long", [b"", b"1"], stored(61))
+    monkeypatch.setattr(module, "MAX_RESULT_BYTES", 60)
+    held = HeldResults()
+    held.add("long", [b"", b"1"], b"x" * 61)
     assert held.get("long") is None
     for _ in range(5):  # replaces itself
-        held.add("a", [b"start", b"1"], stored(60))
-    held.add("b", [b"start", b"1"], stored(40))
+        held.add("a", [b"start", b"1"], b"x" * 60)
+    held.add("b", [b"start", b"1"], b"x" * 40)
     assert held.get("a")
     assert held.get("b")
-    held.add("c", [b"start", b"1"], stored(1))
+    held.add("c", [b"start", b"1"], b"x" * 1)
     assert [key for key in "abc" if held.get(key)] == ["c"]
 
 
 def test_short_bodies_are_bounded():
-    held = HeldResponses()
+    held = HeldResults()
     for number in range(20_000):
-        held.add(str(number), [b"start", b"1"], stored(0))
-    assert len(held._responses) <= module.MAX_BYTES / module.OVERHEAD
+        held.add(str(number), [b"start", b"1"], b"")
+    assert len(held._results) <= module.MAX_BYTES / module.OVERHEAD
 
 
 @pytest.mark.redis
@@ -50,7 +45,7 @@ class TestReads:
     @pytest.fixture
     def commands(self, monkeypatch):
         """Return a list of the commands that are sent. No response is held at first."""
-        monkeypatch.setattr(plans, "held", HeldResponses())
+        monkeypatch.setattr(plans, "held", HeldResults())
         sent = []
         append = ThreadClients.append
 
@@ -70,6 +65,18 @@ class TestReads:
 
         assert commands == [["MGET"], ["GETRANGE", "MGET"]]
         assert len({response.content for response in responses}) == 1
+
+    def test_body_is_not_read_for_users_either(self, client, commands):
+        for _ in range(3):
+            self.get(client)
+        commands.clear()
+        response = self.get(client, Cookie="csrftoken=x")
+        assert commands == [["GETRANGE", "MGET"]]
+        assert response.headers["Cache-Status"].endswith("; hit")
+        Group.objects.create(name="b")
+        for _ in range(2):
+            response = self.get(client, Cookie="csrftoken=x")
+            assert [each["name"] for each in response.json()] == ["b"]
 
     def test_evicted_response_is_computed_again(self, client, commands):
         for _ in range(3):

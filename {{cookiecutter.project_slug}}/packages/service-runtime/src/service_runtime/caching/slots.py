@@ -13,14 +13,15 @@ import json
 import time
 import uuid
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import redis
 from cacheops.getset import dnfs_to_conj_keys, dnfs_to_schemes, join_stamps
 from cacheops.redis import load_script, redis_client
 
-from ..redis import Appended, ThreadClients
+from ..redis import ThreadClients
 from .dependencies import Conditions
+from .prefetched import Prefetched
 from .signing import SIZE, InvalidSignatureError, sign, unsign
 
 # The TTL of the lock, which frees the lock of a process that died. A computation that takes longer
@@ -81,23 +82,6 @@ def _place(key: str, checksum: str) -> bytes:
     return f"{key} {checksum}".encode()
 
 
-class Prefetched(NamedTuple):
-    """What was read together with another command, as `request.prefetched`.
-
-    Attributes:
-        keys: the keys that were read.
-        appended: the MGET.
-    """
-
-    keys: list[str]
-    appended: Appended
-
-    def values(self, keys: list[str]) -> list[bytes | None] | None:
-        """Return the values of the keys, if these were read."""
-        values = self.appended.replies[0] if self.appended.replies else None
-        return values if keys == self.keys and isinstance(values, list) else None
-
-
 class Slot:
     """One result in Redis, with its stamps and its lock.
 
@@ -129,7 +113,11 @@ class Slot:
         Raises:
             redis.RedisError: Redis is unavailable.
         """
-        values = prefetched and prefetched.values(self.keys)
+        if prefetched is not None and prefetched.keys != self.keys:
+            prefetched = None
+        if prefetched and (value := prefetched.value()) is not None:
+            return value
+        values = prefetched and prefetched.values()
         return self._verify(values or readers().execute("MGET", *self.keys))
 
     def _verify(self, values: list[bytes | None]) -> bytes | None:

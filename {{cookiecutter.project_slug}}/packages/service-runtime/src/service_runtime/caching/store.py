@@ -13,7 +13,8 @@ from django.db import connections
 from ..conf import settings
 from .dependencies import Dependencies
 from .keys import Server, cacheops_prefix
-from .slots import Prefetched, Slot
+from .prefetched import Prefetched
+from .slots import Slot
 
 
 class Result(NamedTuple):

@@ -15,7 +15,8 @@ from rest_framework.exceptions import Throttled
 from ..api.problems import body_of
 from ..caching.keys import cacheops_prefix
 from ..caching.payloads import Stored, split
-from ..caching.slots import Prefetched, readers, verify
+from ..caching.prefetched import Prefetched
+from ..caching.slots import readers, verify
 from ..caching.store import is_bypassed, is_current_prefix, note_current
 from ..client_address import address_of
 from ..conf import settings
@@ -105,7 +106,7 @@ class Plan(NamedTuple):
         if not self._is_usable():
             return None, None
         known = held.get(self.keys[0])
-        commands = Held.commands(self.keys) if known else [("MGET", *self.keys)]
+        commands = self._reads(known)
         with _clients().append(*commands) as appended:
             state, decision = decide_early(environ, scopes, self.cost)
         if decision is None:
@@ -126,9 +127,13 @@ class Plan(NamedTuple):
         """
         if not self._is_usable():
             return nullcontext()
-        appended = _clients().append(("MGET", *self.keys))
-        request.prefetched = Prefetched(self.keys, appended)  # type: ignore[attr-defined]
+        known = held.get(self.keys[0])
+        appended = _clients().append(*self._reads(known))
+        request.prefetched = Prefetched(self.keys, appended, known)  # type: ignore[attr-defined]
         return appended
+
+    def _reads(self, known: Held | None) -> list[Command]:
+        return Held.commands(self.keys) if known else [("MGET", *self.keys)]
 
     def _is_usable(self) -> bool:
         return (
@@ -140,16 +145,15 @@ class Plan(NamedTuple):
     def _stored(self, replies: list[Any] | None, known: Held | None) -> Stored | None:
         if replies and known:
             if known.is_current(replies):
-                return known.stored
+                return split(known.value)
             replies = _read([("MGET", *self.keys)])
         if not replies or isinstance(replies[0], Exception):
             return None
         value, _ = verify(self.keys[0], replies[0])
         if value is None:
             return None
-        stored = split(value)
-        held.add(self.keys[0], replies[0], stored)
-        return stored
+        held.add(self.keys[0], replies[0], value)
+        return split(value)
 
     def _response(
         self, environ: dict[str, Any], stored: Stored, fields: dict[str, str]
