@@ -66,6 +66,26 @@ def test_limit_is_shared_with_the_view(started):
     assert len(started) == 3  # the last one is the first denial
 
 
+def test_process_that_has_only_denied_requests_serves_denials(started):
+    other = FastPathHandler()
+    for _ in range(5):
+        get(other)
+    started.clear()
+    application = FastPathHandler()
+    denials = [get(application) for _ in range(4)]
+
+    assert [status for status, *_ in denials] == [429] * 4
+    assert len(started) == 1
+    assert [*denials[0][1]] == [*denials[-1][1]]
+    responses = [get(application, address="203.0.113.8") for _ in range(3)]
+    assert [headers["RateLimit"][:12] for _, headers, _ in responses] == [
+        f'"groups";r={left}' for left in (4, 3, 2)
+    ]
+    assert len(started) == 2
+    assert get(application)[0] == 429
+    assert len(started) == 3  # a new plan learns its denials anew
+
+
 def test_request_that_was_counted_is_not_counted_again_by_its_view(monkeypatch, started):
     application = FastPathHandler()
     for _ in range(2):

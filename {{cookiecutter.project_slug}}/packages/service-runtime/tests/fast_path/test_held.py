@@ -4,6 +4,7 @@ import pytest
 from cacheops.redis import redis_client
 from django.contrib.auth.models import Group
 from django.test import Client
+from django.utils import translation
 
 from service_runtime.fast_path import held as module
 from service_runtime.fast_path import plans
@@ -77,6 +78,18 @@ class TestReads:
         for _ in range(2):
             response = self.get(client, Cookie="csrftoken=x")
             assert [each["name"] for each in response.json()] == ["b"]
+
+    def test_other_language_of_a_user_has_its_own_response(self, settings, commands, request):
+        request.addfinalizer(translation.deactivate)
+        name = "django.middleware.locale.LocaleMiddleware"
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, name]
+        client = Client()
+        for _ in range(3):
+            self.get(client)
+        for outcome in ("fwd=miss", "; hit"):
+            response = self.get(client, Cookie="django_language=de")
+            assert response.headers["Cache-Status"].endswith(outcome)
+        assert self.get(client, Cookie="csrftoken=x").headers["Cache-Status"].endswith("; hit")
 
     def test_evicted_response_is_computed_again(self, client, commands):
         for _ in range(3):

@@ -45,6 +45,17 @@ class Uncacheable(GenericAPIView):
         return Response(request.headers.get("X-Tenant"), headers={"Vary": "X-Tenant"})
 
 
+class WithoutKey(GenericAPIView):
+    """Its depends_on rejects the URL, so that its own response is not cached."""
+
+    queryset = Group.objects.all()
+
+    @cached_response(lambda view: Group.objects.filter(pk=int(view.kwargs["name"])), public=True)
+    def get(self, request, name):
+        Inner.as_view()(request._request)
+        return Response(request.headers.get("X-Tenant"))
+
+
 class WithNonce(GenericAPIView):
     queryset = Group.objects.all()
 
@@ -57,6 +68,7 @@ urlpatterns = [
     path("api/outer/", Outer.as_view()),
     path("api/uncacheable/", Uncacheable.as_view()),
     path("api/nonce/", WithNonce.as_view()),
+    path("api/<name>/", WithoutKey.as_view()),
 ]
 
 
@@ -71,9 +83,10 @@ def test_throttles_of_the_computation_do_not_replace_those_of_the_view(client):
     assert statuses == [200, 200, 200, 429]
 
 
-def test_response_that_is_not_cached_is_not_replaced_by_its_part(client):
+@pytest.mark.parametrize("url", ["/api/uncacheable/", "/api/other/"])
+def test_response_that_is_not_cached_is_not_replaced_by_its_part(client, url):
     for tenant in "abc":
-        response = client.get("/api/uncacheable/", headers={"X-Tenant": tenant})
+        response = client.get(url, headers={"X-Tenant": tenant})
         assert response.json() == tenant
 
 

@@ -13,7 +13,7 @@ from django.utils.cache import get_conditional_response, patch_vary_headers
 from ..conf import settings
 from ..metrics import cache_requests
 from .dependencies import Dependencies
-from .store import get_or_compute
+from .store import Result, get_or_compute
 
 # RFC 9211.
 _CACHE_STATUS = {
@@ -123,12 +123,14 @@ class Source(NamedTuple):
     """Where a public response is stored, as `request.cached_response`.
 
     Attributes:
+        owner: the policy of the handler.
         name: the name of the result.
         dependencies: its dependencies.
         head: the stored headers.
         stale: that of get_or_compute.
     """
 
+    owner: object
     name: str
     dependencies: Dependencies
     head: bytes
@@ -142,7 +144,7 @@ def respond(
     compute: Callable[[], bytes],
     timeout: int | None,
     stale: float = 0,
-    public: bool = False,
+    owner: object = None,
 ) -> HttpResponseBase:
     """Return a response from the cache, or compute and store it.
 
@@ -153,22 +155,26 @@ def respond(
         compute: that of get_or_compute; its NotCacheableError contains the response.
         timeout: that of get_or_compute.
         stale: that of get_or_compute.
-        public: whether to set `request.cached_response`, for the fast path.
+        owner: the policy of a public response, for `request.cached_response`.
     """
     try:
-        prefetched = getattr(request, "prefetched", None)
-        result = get_or_compute(key, dependencies, compute, timeout, stale, prefetched)
+        result = get_or_compute(key, dependencies, compute, timeout, stale)
     except NotCacheableError as error:
         cache_requests("responses", "bypass").inc()
         return error.response
     finally:
         # The computation may have used another cached response, whose source this one replaces.
         request.cached_response = None  # type: ignore[attr-defined]
+    if owner is not None and result.outcome != "bypass":
+        source = Source(owner, key, dependencies, split(result.value).head, stale)
+        request.cached_response = source  # type: ignore[attr-defined]
+    return response_of(request, result)
+
+
+def response_of(request: HttpRequest, result: Result) -> HttpResponseBase:
+    """Return the response to a request from a result."""
     cache_requests("responses", result.outcome).inc()
     stored = split(result.value)
-    if public and result.outcome != "bypass":
-        source = Source(key, dependencies, stored.head, stale)
-        request.cached_response = source  # type: ignore[attr-defined]
     headers = json.loads(stored.head)
     response: Any = HttpResponse(stored.body, headers=headers)
     if "Content-Type" not in headers:  # Django adds a default

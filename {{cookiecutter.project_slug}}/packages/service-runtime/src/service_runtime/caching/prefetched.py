@@ -1,8 +1,17 @@
-"""Results that were read together with another command."""
+"""Public results that are read together with the count of a request."""
 
 from typing import Any, NamedTuple, Protocol
 
+from django.db import connections
+from django.http import HttpRequest
+from django.utils import timezone, translation
+
 from ..redis import Appended
+from .slots import verify
+from .store import is_bypassed, is_current_prefix, note_current
+
+# A language and a time zone.
+Locale = tuple[str | None, str]
 
 
 class Known(Protocol):
@@ -19,25 +28,56 @@ class Known(Protocol):
 
 
 class Prefetched(NamedTuple):
-    """What was read together with another command, as `request.prefetched`.
+    """What was read for a request, as `request.prefetched`.
+
+    The URL and the headers of the request select it, so that its key need not be computed again.
 
     Attributes:
-        keys: the keys that were read.
-        appended: the commands.
+        owner: the policy whose result it is.
+        locale: the locale whose result it is.
+        prefix: cacheops' prefix, which starts the keys.
+        keys: the keys of the result and its stamps.
+        stale: that of get_or_compute.
         known: a result of this process that the replies confirm or not. Without one, the command
             was an MGET.
+        appended: the commands.
     """
 
+    owner: object
+    locale: Locale
+    prefix: str
     keys: list[str]
-    appended: Appended
+    stale: float
     known: Known | None
+    appended: Appended
 
     def value(self) -> bytes | None:
-        """Return the known result, if it is current."""
+        """Return the result, if it is current."""
         replies, known = self.appended.replies, self.known
-        return known.value if known and replies and known.is_current(replies) else None
+        if not replies or isinstance(replies[0], Exception):
+            return None
+        if known:
+            return known.value if known.is_current(replies) else None
+        return verify(self.keys[0], replies[0])[0]
 
-    def values(self) -> list[bytes | None] | None:
-        """Return the values of the keys, if these were read."""
-        values = self.appended.replies[0] if self.appended.replies and not self.known else None
-        return values if isinstance(values, list) else None
+
+def prefetched_value(request: HttpRequest, owner: object) -> bytes | None:
+    """Return the result of a policy that was read for a request, if there is one."""
+    found: Prefetched | None = getattr(request, "prefetched", None)
+    if (
+        found is None
+        or found.owner is not owner
+        or found.locale != current_locale()
+        or is_bypassed(connections)
+        or not is_current_prefix(found.prefix)
+    ):
+        return None
+    value = found.value()
+    if value is not None and found.stale:
+        note_current(found.keys[0])
+    return value
+
+
+def current_locale() -> Locale:
+    """Return the active language and time zone."""
+    return translation.get_language(), timezone.get_current_timezone_name()

@@ -29,7 +29,9 @@ from rest_framework.response import Response
 from ..conf import settings
 from .dependencies import Dependencies, declare
 from .isolation import UrlArguments, anonymous, is_read, without_database
-from .payloads import NotCacheableError, key_of, render, respond, serialize
+from .payloads import NotCacheableError, key_of, render, respond, response_of, serialize
+from .prefetched import prefetched_value
+from .store import Result
 
 Dependency = type[Model] | Callable[[Any], QuerySet[Any]]
 Factor = str | Callable[[Request], object]
@@ -120,9 +122,15 @@ class _Policy:
         if request is None:
             name = getattr(handler, "__qualname__", handler)
             raise TypeError(f"{name} is a cached_response, but not a REST framework handler.")
-        dependencies = self._dependencies(handler, request) if _is_cacheable(request) else None
+        is_cacheable = _is_cacheable(request)
+        if is_cacheable and (value := prefetched_value(request._request, self)) is not None:
+            return response_of(request._request, Result(value, "hit"))
+        dependencies = self._dependencies(handler, request) if is_cacheable else None
         if dependencies is None:
-            return handler(*args, **kwargs)  # type: ignore[no-any-return]
+            response: HttpResponseBase = handler(*args, **kwargs)
+            # That of another cached response, which the handler may have used.
+            request._request.cached_response = None  # type: ignore[attr-defined]
+            return response
         key = key_of(
             handler,
             request._request,
@@ -133,7 +141,7 @@ class _Policy:
         compute = partial(self._compute, handler, request, args, kwargs)
         return respond(
             *(request._request, key, dependencies, compute),
-            *(self._timeout, self._stale, self._public),
+            *(self._timeout, self._stale, self if self._public else None),
         )
 
     def _dependencies(self, handler: Any, request: Request) -> Dependencies | None:

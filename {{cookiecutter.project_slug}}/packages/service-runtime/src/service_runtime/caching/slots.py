@@ -21,7 +21,6 @@ from cacheops.redis import load_script, redis_client
 
 from ..redis import ThreadClients
 from .dependencies import Conditions
-from .prefetched import Prefetched
 from .signing import SIZE, InvalidSignatureError, sign, unsign
 
 # The TTL of the lock, which frees the lock of a process that died. A computation that takes longer
@@ -104,21 +103,13 @@ class Slot:
         self._lock = f"{key}:lock"
         self._token = ""
 
-    def read(self, prefetched: Prefetched | None = None) -> bytes | None:
+    def read(self) -> bytes | None:
         """Return the result, or None if it is missing, stale or not signed by this service.
-
-        Args:
-            prefetched: values that were just read.
 
         Raises:
             redis.RedisError: Redis is unavailable.
         """
-        if prefetched is not None and prefetched.keys != self.keys:
-            prefetched = None
-        if prefetched and (value := prefetched.value()) is not None:
-            return value
-        values = prefetched and prefetched.values()
-        return self._verify(values or readers().execute("MGET", *self.keys))
+        return self._verify(readers().execute("MGET", *self.keys))
 
     def _verify(self, values: list[bytes | None]) -> bytes | None:
         value, self._checksum = verify(self._key, values)

@@ -13,7 +13,6 @@ from django.db import connections
 from ..conf import settings
 from .dependencies import Dependencies
 from .keys import Server, cacheops_prefix
-from .prefetched import Prefetched
 from .slots import Slot
 
 
@@ -37,7 +36,6 @@ def get_or_compute(
     compute: Callable[[], bytes],
     timeout: int | None = None,
     stale: float = 0,
-    prefetched: Prefetched | None = None,
 ) -> Result:
     """Return the result stored under a name, or compute and store it.
 
@@ -51,17 +49,14 @@ def get_or_compute(
         timeout: the TTL in seconds; the timeout of the dependencies if None.
         stale: for how many seconds after it was invalidated a result may be returned, while another
             request computes the next one (stale-while-revalidate, RFC 5861).
-        prefetched: values that were just read for this request.
     """
     if not settings.CACHEOPS_ENABLED or is_bypassed(connections):
         return Result(compute(), "bypass")
-    if prefetched and not is_current_prefix(cacheops_prefix()):
-        prefetched = None
     prefix = cacheops_prefix()
     key = prefix + name
     slot = Slot(prefix, key, dependencies.conditions)
     try:
-        value = slot.read(prefetched)
+        value = slot.read()
     except redis.RedisError:
         return Result(compute(), "bypass")
     if value is not None:

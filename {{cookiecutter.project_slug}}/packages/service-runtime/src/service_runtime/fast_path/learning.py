@@ -3,12 +3,12 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.utils import translation
 from rest_framework.settings import api_settings
 
 from ..api.problems import exception_handler
 from ..caching.keys import cacheops_prefix
 from ..caching.payloads import Source
+from ..caching.prefetched import current_locale
 from ..caching.slots import Slot
 from ..conf import settings
 from ..throttling.decisions import Decision
@@ -29,16 +29,18 @@ def learn(request: HttpRequest, response: HttpResponse, plan: Plan | None) -> Pl
     if request.resolver_match is None or response.cookies or has_hooks():
         return None
     view, method = request.resolver_match.func, str(request.method)
-    if plan and response.status_code == 429:
-        is_known = not obstacles_of_denials(view) and _is_reproducible(request, response)
-        return _with_headers(plan, request, response) if is_known else None
     source: Source | None = getattr(request, "cached_response", None)
-    if source is None or response.status_code not in {200, 304} or obstacles(view, method):
+    if response.status_code == 429:
+        source = None
+    elif response.status_code not in {200, 304} or source is None:
         return None
-    if not _is_counted_by(view, request):
+    if obstacles(view, method) or not _is_counted_by(view, request):
+        return None
+    if source is None and (obstacles_of_denials(view) or not _is_reproducible(request, response)):
         return None
     learned = _plan_of(request, source)
-    if plan and plan._replace(match=learned.match, headers={}, denials={}) == learned:
+    same = plan and plan._replace(match=learned.match, headers={}, denials={})
+    if plan and (source is None or same == learned):
         learned = plan
     return _with_headers(learned, request, response)
 
@@ -49,15 +51,25 @@ def _is_counted_by(view: Any, request: HttpRequest) -> bool:
     return state is None or state.view is EARLY or type(state.view) is view.cls
 
 
-def _plan_of(request: HttpRequest, source: Source) -> Plan:
+def _plan_of(request: HttpRequest, source: Source | None) -> Plan:
     state: Any = getattr(request, "throttling", None)
-    scopes = [scope._replace(client="") for scope in state.counted] if state else []
-    cost = state.cost if state else 1
-    prefix = cacheops_prefix()
-    keys = Slot(prefix, prefix + source.name, source.dependencies.conditions).keys
-    match: Any = request.resolver_match
-    language = translation.get_language()
-    return Plan(match, scopes, cost, prefix, keys, source.head, source.stale, language, {}, {})
+    plan = Plan(
+        match=request.resolver_match,  # type: ignore[arg-type]
+        scopes=[scope._replace(client="") for scope in state.counted] if state else [],
+        cost=state.cost if state else 1,
+        locale=current_locale(),
+        owner=None,
+        prefix=cacheops_prefix(),
+        keys=[],
+        head=b"",
+        stale=0,
+        headers={},
+        denials={},
+    )
+    if source is None:
+        return plan
+    slot = Slot(plan.prefix, plan.prefix + source.name, source.dependencies.conditions)
+    return plan._replace(owner=source.owner, keys=slot.keys, head=source.head, stale=source.stale)
 
 
 def _with_headers(plan: Plan, request: HttpRequest, response: HttpResponse) -> Plan:

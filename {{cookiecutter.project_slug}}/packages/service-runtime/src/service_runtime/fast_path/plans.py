@@ -15,7 +15,7 @@ from rest_framework.exceptions import Throttled
 from ..api.problems import body_of
 from ..caching.keys import cacheops_prefix
 from ..caching.payloads import Stored, split
-from ..caching.prefetched import Prefetched
+from ..caching.prefetched import Locale, Prefetched
 from ..caching.slots import readers, verify
 from ..caching.store import is_bypassed, is_current_prefix, note_current
 from ..client_address import address_of
@@ -63,11 +63,13 @@ class Plan(NamedTuple):
         match: the view, for metrics and logs.
         scopes: the scopes that a request counts in, without the client.
         cost: how many requests it counts as.
+        locale: the active language and time zone.
+        owner: the policy whose result the response is.
         prefix: cacheops' prefix, which a restart of Redis changes.
-        keys: the keys of the response and its stamps.
+        keys: the keys of the result and its stamps. There are none before the first response that
+            is not a denial.
         head: the stored headers. If they change, the view is called.
         stale: that of get_or_compute.
-        language: the active language.
         headers: the headers of whole responses.
         denials: the body of the latest denial, by what it contains.
     """
@@ -75,11 +77,12 @@ class Plan(NamedTuple):
     match: ResolverMatch
     scopes: list[Scope]
     cost: int
+    locale: Locale
+    owner: object
     prefix: str
     keys: list[str]
     head: bytes
     stale: float
-    language: str | None
     headers: dict[Kind, Headers]
     denials: dict[object, bytes]
 
@@ -105,15 +108,14 @@ class Plan(NamedTuple):
                 return None, served
         if not self._is_usable():
             return None, None
-        known = held.get(self.keys[0])
-        commands = self._reads(known)
+        known, commands = self._reads()
         with _clients().append(*commands) as appended:
             state, decision = decide_early(environ, scopes, self.cost)
-        if decision is None:
-            return state, None
-        if not decision:
+        if decision is not None and not decision:
             denials.add(scopes, self.cost, decision)
             return state, self._denial(environ, decision)
+        if decision is None or not commands:
+            return state, None
         replies = appended.replies
         if replies is None:  # nothing was counted, or in another server
             replies = _read(commands)
@@ -125,15 +127,21 @@ class Plan(NamedTuple):
 
         Nothing of the project runs between the two: the view is eligible for the fast path.
         """
-        if not self._is_usable():
+        known, commands = self._reads()
+        if not commands or not self._is_usable():
             return nullcontext()
-        known = held.get(self.keys[0])
-        appended = _clients().append(*self._reads(known))
-        request.prefetched = Prefetched(self.keys, appended, known)  # type: ignore[attr-defined]
+        appended = _clients().append(*commands)
+        request.prefetched = Prefetched(  # type: ignore[attr-defined]
+            self.owner, self.locale, self.prefix, self.keys, self.stale, known, appended
+        )
         return appended
 
-    def _reads(self, known: Held | None) -> list[Command]:
-        return Held.commands(self.keys) if known else [("MGET", *self.keys)]
+    def _reads(self) -> tuple[Held | None, list[Command]]:
+        """Return the known result, and the commands that confirm or read it."""
+        if not self.keys:
+            return None, []
+        known = held.get(self.keys[0])
+        return known, Held.commands(self.keys) if known else [("MGET", *self.keys)]
 
     def _is_usable(self) -> bool:
         return (
@@ -177,7 +185,7 @@ class Plan(NamedTuple):
         content = (wait, *fits, fields.get("RateLimit-Policy"))
         body = self.denials.get(content)
         if body is None:
-            with translation.override(self.language):
+            with translation.override(self.locale[0]):
                 body, _ = denial_of(environ, decision)
             self.denials.clear()
             self.denials[content] = body
