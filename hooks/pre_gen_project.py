@@ -1,10 +1,12 @@
-"""Reject values that would generate a service that cannot run, with a one-line error.
+"""Reject values that would generate a service that cannot run, with one line for each.
 
 Cookiecutter renders this file as a template, so only `read_values` can contain opening tags.
 Cookiecutter creates the service's folder before this hook runs and removes it when the hook fails.
 cookiecutter.json replaces a slug that is not a plain folder name with a harmless one, and stores
-the typed value in `__project_slug_value`.
+the typed value in `__project_slug_value`. It also replaces spellings of choices with their names.
 """
+
+from __future__ import annotations
 
 import json
 import keyword
@@ -25,6 +27,11 @@ NAME = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 IMAGE_REPOSITORY = re.compile(rf"({REGISTRY}/)?{NAME}(/{NAME})*")
 IMAGE_LENGTH = 255
 
+OLDEST_COOKIECUTTER = "2.1"
+NEXT_STEP = (
+    "Nothing was generated. Correct this and run the command again. "
+    "A traceback after this line is Cookiecutter's report of the same error."
+)
 LICENSES = ["MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary"]
 
 # cruft renders stored values as templates: an opening tag would be executed at an update.
@@ -66,7 +73,7 @@ NAMES_IN_THE_SERVICE = """
 RESERVED_SLUGS = {
     "a Python keyword": {*keyword.kwlist, *keyword.softkwlist, "type"},
     "a module of Python's standard library": {
-        *sys.stdlib_module_names,
+        *getattr(sys, "stdlib_module_names", ()),
         *STANDARD_LIBRARY_OF_OTHER_VERSIONS,
         "test",
     },
@@ -143,16 +150,12 @@ CHECKS: dict[str, Callable[[str], str | None]] = {
 }
 
 
-def invalid_value_error(values):
-    """Return the error message for the first value that violates its rule, or None."""
-    for name, check in CHECKS.items():
-        rule = check(values[name])
-        if rule:
-            return (
-                f"{name} {quote(values[name])} is invalid: {rule}. "
-                "Choose another value and run the command again."
-            )
-    return None
+def invalid_values(values):
+    """Return a line for each value that violates its rule."""
+    rules = {name: check(values[name]) for name, check in CHECKS.items()}
+    return [
+        f"{name} {quote(values[name])} is invalid: {rule}." for name, rule in rules.items() if rule
+    ]
 
 
 def quote(value):
@@ -160,15 +163,33 @@ def quote(value):
     return ascii(value if len(value) <= 60 else value[:60] + "...")
 
 
-def removal_error(values, folder):
-    """Return the error message if omitting the example app would delete code, or None."""
-    for path in values["__example_app_paths"]:
-        if values["example_app"] == "no" and (folder / path).exists():
-            return (
-                f"example_app 'no' is rejected: {path} exists and would be removed. "
-                "Remove it first, or use 'yes'."
-            )
-    return None
+def removals(values, folder):
+    """Return a line for each existing path that omitting the example app would delete."""
+    return [
+        f"example_app 'no' is rejected: {path} exists and would be removed. "
+        "Remove it first, or use 'yes'."
+        for path in values["__example_app_paths"]
+        if values["example_app"] == "no" and (folder / path).exists()
+    ]
+
+
+def error(values, folder):
+    """Return the message that rejects the values, or None."""
+    if not hasattr(sys, "stdlib_module_names"):
+        version = ".".join(map(str, sys.version_info[:2]))
+        return (
+            f"Cookiecutter runs with Python {version}, and 3.10 or newer is required. "
+            "Run it with `uvx --python 3.13 cookiecutter`, or install it with a newer Python."
+        )
+    # Cookiecutter 1 does not render private variables.
+    if TEMPLATE_TAGS[2] in values["__kubernetes_name"]:
+        return (
+            f"Cookiecutter {OLDEST_COOKIECUTTER} or newer is required. "
+            "Run the newest one with `uvx cookiecutter`, or install it with "
+            "`pipx install --force cookiecutter`."
+        )
+    lines = invalid_values(values) + removals(values, folder)
+    return "\n".join([*lines, NEXT_STEP]) if lines else None
 
 
 def read_values():
@@ -179,4 +200,4 @@ def read_values():
 
 if __name__ == "__main__":
     values = read_values()
-    sys.exit(invalid_value_error(values) or removal_error(values, Path.cwd()))
+    sys.exit(error(values, Path.cwd()))

@@ -1,9 +1,16 @@
-#!/usr/bin/env python
+#!/usr/bin/env python3
 """The command line of Django."""
 
 import os
+import sys
 
-from service_runtime.management import execute
+try:
+    from service_runtime.management import execute
+except ModuleNotFoundError:
+    sys.exit(
+        f"The service's packages are not installed in {sys.executable}. "
+        "Run `make install`, then `.venv/bin/python manage.py`."
+    )
 
 SETTINGS = "{{ cookiecutter.project_slug }}.settings"
 

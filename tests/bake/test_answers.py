@@ -35,7 +35,10 @@ IMAGE_RULE = (
 PRINTABLE_RULE = (
     "it must be one line without control, text-direction or other unprintable characters."
 )
-NEXT_STEP = "Choose another value and run the command again."
+NEXT_STEP = (
+    "Nothing was generated. Correct this and run the command again. "
+    "A traceback after this line is Cookiecutter's report of the same error."
+)
 TAGS_RULE = "it must not contain {%, {#, {{, which open tags of the template language."
 
 REJECTED_ON_THE_COMMAND_LINE = [
@@ -113,8 +116,9 @@ def test_rejected_value_gives_a_one_line_error_and_leaves_no_files(tmp_path, nam
     output_dir = tmp_path / "outer" / "inner"
     output_dir.mkdir(parents=True)
     result = run_cli(output_dir, "--no-input", f"{name}={value}")
-    first_line = result.stdout.splitlines()[0]
-    assert re.fullmatch(rf"{name} '.*' is invalid: {re.escape(rule)} {NEXT_STEP}", first_line)
+    first_line, next_step = result.stdout.splitlines()[:2]
+    assert re.fullmatch(rf"{name} '.*' is invalid: {re.escape(rule)}", first_line)
+    assert next_step == NEXT_STEP
     assert result.returncode == 1
     assert sorted(tree(tmp_path)) == ["outer", "outer/inner"]
 

@@ -134,7 +134,8 @@ def test_without_a_server_the_command_runs_and_a_message_says_so(environ):
     )
 
     assert (output, status) == ("None\n", 0)
-    assert error == "Found no redis-server: running without Redis.\n"
+    assert error.startswith("Found no redis-server: running without Redis. Install one (")
+    assert error.endswith("), or set REDIS_URL.\n")
 
 
 def test_a_server_that_does_not_start_is_an_error_with_its_log(environ):

@@ -76,3 +76,31 @@ def test_migrations_use_their_own_url(manage):
     urls = {"DATABASE_URL": unreachable, "MIGRATE_DATABASE_URL": "sqlite:///migrated"}
     assert manage("migrate", "--plan", **urls).returncode == 0
     assert manage("showmigrations", **urls).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "reason"),
+    [
+        ("DATABASE_URL", "postgres://u:hush@127.0.0.1:1/n", "Connection refused. Start the server"),
+        ("MIGRATE_DATABASE_URL", "postgres://u:hush@missing.invalid/n", "failed to resolve host"),
+    ],
+)
+def test_a_database_that_cannot_be_reached_is_one_line(manage, name, url, reason):
+    done = manage("migrate", **{name: url})
+
+    lines = [parsed(line) for line in done.stderr.splitlines()]
+    (line,) = [line for line in lines if line["logger"] == "boot"]
+    assert done.returncode == 1
+    assert line["message"].startswith(f"{name}: Cannot connect to the database: ")
+    assert reason in line["message"]
+    assert line["message"].endswith(f". Start the server, or correct {name}.")
+    assert "Traceback" not in done.stderr
+    assert "hush" not in done.stderr
+
+
+def test_another_error_of_the_database_keeps_its_traceback(manage):
+    done = manage("create_admin", DJANGO_SUPERUSER_USERNAME="ada")
+
+    assert done.returncode == 1
+    assert "no such table" in done.stderr
+    assert "Cannot connect" not in done.stderr

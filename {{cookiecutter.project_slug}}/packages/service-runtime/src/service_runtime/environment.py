@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
-import redis
+import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from environs import EnvValidationError, FileAwareEnv, ValidationError
 
+from .database import url_fault as database_url_fault
 from .logging.names import FIELD_NAMES
 from .logging.redaction import REDACTED, Masked
 from .logging.values import text
-from .redis import is_cluster, seeds_of
+from .redis import is_cluster, seeds_of, url_fault
 
 T = TypeVar("T")
 _SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|KEY|DSN|_URL$")
@@ -59,16 +60,18 @@ class Environment(FileAwareEnv):
             name: the variable.
             default: the SQLite file to use if the variable is not set.
         """
-        engines = {f"django.db.backends.{engine}" for engine in ("sqlite3", "postgresql")}
         file: dict[str, Any] = {"ENGINE": "django.db.backends.sqlite3", "NAME": default}
-        if not self.names(name):
+        url = self.str(name, None)
+        if url is None:
             return file
-        found: dict[str, Any] = self.dj_db_url(name) or {}
-        if found.get("ENGINE") in engines and found["NAME"]:
-            return found
-        rule = "Must look like postgres://user:password@host:5432/name or sqlite:///path."
-        self._errors[name][:] = [rule]  # instead of a reason without an example
-        return file
+        if fault := database_url_fault(url):
+            self.reject(
+                name,
+                "Must look like postgres://user:password@host:5432/name or sqlite:///path, with"
+                f" special characters of the password percent-encoded. {fault}",
+            )
+            return file
+        return dict(dj_database_url.parse(url))
 
     def names(self, prefix: str) -> list[str]:
         """Return the variables that start with `prefix`, including those set by a file."""
@@ -134,21 +137,10 @@ def validate_redis_url(url: str) -> None:
         raise ValidationError(
             "Must be the URL of one server. Only THROTTLING_REDIS_URL can name a Redis Cluster."
         )
-    try:
-        parts = urlsplit(url)
-        if parts.scheme in {"redis", "rediss"}:
-            has_database = re.fullmatch(r"/?[0-9]*", parts.path) is not None
-            well_formed = bool(parts.hostname) and has_database
-        else:
-            well_formed = parts.scheme == "unix" and bool(parts.path)
-        # Opens no connection, and raises the errors that redis-py would raise at the first request.
-        redis.ConnectionPool.from_url(url).make_connection()
-    except (TypeError, ValueError):
-        well_formed = False
-    if not well_formed:
+    if fault := url_fault(url):
         raise ValidationError(
             "Must look like redis://user:password@host:6379/0 (rediss:// for TLS),"
-            " with special characters of the password percent-encoded."
+            f" with special characters of the password percent-encoded. {fault}"
         )
 
 

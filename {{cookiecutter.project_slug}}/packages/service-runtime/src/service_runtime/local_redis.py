@@ -23,6 +23,10 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+NO_SERVER = (
+    "Found no redis-server: running without Redis. Install one (the package redis-server of Debian,"
+    " redis of Homebrew), or set REDIS_URL."
+)
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -101,7 +105,7 @@ def main() -> int:
         return run(command)
     program = find_server()
     if not program:
-        print("Found no redis-server: running without Redis.", file=sys.stderr)
+        print(NO_SERVER, file=sys.stderr)
         return run(command)
     for number in STOP_SIGNALS:  # stop the server, even if a signal arrives while it starts
         signal.signal(number, lambda number, frame: sys.exit(128 + number))

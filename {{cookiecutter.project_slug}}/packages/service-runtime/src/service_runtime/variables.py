@@ -164,6 +164,14 @@ def _reject_unsafe(env: Environment, found: EnvironmentSettings, debug: bool) ->
     if debug:
         return
     if found.SECRET_KEY == DEVELOPMENT_SECRET_KEY or len(found.SECRET_KEY) < 50:
-        env.reject("SECRET_KEY", "Must be secret and at least 50 characters while DEBUG is off.")
+        env.reject(
+            "SECRET_KEY",
+            "Must be secret and at least 50 characters while DEBUG is off. `openssl rand -hex 32`"
+            " prints one. For development, set DEBUG=true instead.",
+        )
     if not found.ALLOWED_HOSTS or "*" in found.ALLOWED_HOSTS:
-        env.reject("ALLOWED_HOSTS", "Must list the host names served, not '*', while DEBUG is off.")
+        env.reject(
+            "ALLOWED_HOSTS",
+            "Must list the host names served, such as api.example.com, not '*', while DEBUG is"
+            " off.",
+        )

@@ -5,15 +5,18 @@ respond. While the database is unavailable, a circuit breaker lets requests fail
 requests that do not need it are served.
 """
 
-from .errors import DatabaseUnavailable, count_error, is_busy, is_unavailable
+from .errors import DatabaseUnavailable, connection_failure, count_error, is_busy, is_unavailable
 from .options import database_settings, limit_locks, limit_statements
+from .urls import url_fault
 
 __all__ = [
     "DatabaseUnavailable",
+    "connection_failure",
     "count_error",
     "database_settings",
     "is_busy",
     "is_unavailable",
     "limit_locks",
     "limit_statements",
+    "url_fault",
 ]

@@ -1,6 +1,7 @@
 """The errors that a request may cause when the database cannot serve it now."""
 
 import sqlite3
+from typing import Any
 
 from django import db
 from psycopg_pool import PoolTimeout
@@ -49,3 +50,16 @@ def count_error(error: BaseException) -> None:
     DATABASE_ERRORS.labels(kind).inc()
     data = {"error": kind, "message": str(error)}
     log_event_rarely("database_error", kind, data, seconds=LOG_INTERVAL, level="WARNING")
+
+
+def connection_failure(connection: Any) -> str | None:
+    """Return why a database accepts no new connection, as one line, or None if it does.
+
+    The error of a pool is a timeout, which has no cause.
+    """
+    parameters = connection.get_connection_params()
+    try:
+        connection.Database.connect(**parameters).close()
+    except connection.Database.Error as error:
+        return str(error).splitlines()[0].rstrip(".")
+    return None

@@ -11,10 +11,11 @@ def execute(service: str) -> None:
         service: the service's name in log lines until the settings are loaded.
 
     Raises:
-        SystemExit: the settings are invalid, or the command failed.
+        SystemExit: the settings are invalid, the database cannot be reached, or the command failed.
     """
-    if sys.argv[1:2] == ["migrate"]:
-        _use_migration_url()
+    variable = "DATABASE_URL"
+    if sys.argv[1:2] == ["migrate"] and _use_migration_url():
+        variable = f"MIGRATE_{variable}"
     # stdout is for the command's output.
     os.environ.setdefault("LOG_STREAM", "stderr")
 
@@ -23,17 +24,31 @@ def execute(service: str) -> None:
     boot.load_settings(service, stream="stderr")
 
     from django.core.management import execute_from_command_line
+    from django.db import Error, connection
+    from psycopg import Error as DriverError
 
+    from ..database import connection_failure
     from ..logging.commands import command_context
 
     with command_context(sys.argv[1] if len(sys.argv) > 1 else "help"):
-        execute_from_command_line(sys.argv)
+        try:
+            execute_from_command_line(sys.argv)
+        except (Error, DriverError):
+            if not (failure := connection_failure(connection)):
+                raise
+            boot.fail(
+                f"{variable}: Cannot connect to the database: {failure}."
+                f" Start the server, or correct {variable}."
+            )
 
 
-def _use_migration_url() -> None:
+def _use_migration_url() -> bool:
     """Let MIGRATE_DATABASE_URL replace DATABASE_URL: migrations must not use PgBouncer.
 
     In its transaction mode, the locks of a session are not those of the next statement.
+
+    Returns:
+        whether it is set.
     """
     names = ("DATABASE_URL", "DATABASE_URL_FILE")
     found = {name: url for name in names if (url := os.environ.get(f"MIGRATE_{name}"))}
@@ -41,3 +56,4 @@ def _use_migration_url() -> None:
         for name in names:
             os.environ.pop(name, None)
         os.environ.update(found, DATABASE_PGBOUNCER="false")
+    return bool(found)

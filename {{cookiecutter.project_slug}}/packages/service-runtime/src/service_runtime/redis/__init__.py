@@ -8,7 +8,7 @@ a Redis Cluster has a circuit breaker of its own.
 from .clients import breaker_for, client, connection_options, delete_by_prefix
 from .cluster import Cluster, cluster_of, slot_of
 from .threads import Appended, Command, ThreadClients
-from .urls import is_cluster, seeds_of
+from .urls import is_cluster, seeds_of, url_fault
 
 __all__ = [
     "Appended",
@@ -23,4 +23,5 @@ __all__ = [
     "is_cluster",
     "seeds_of",
     "slot_of",
+    "url_fault",
 ]

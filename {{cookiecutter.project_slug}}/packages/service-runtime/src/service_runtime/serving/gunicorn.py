@@ -15,12 +15,12 @@ import pkgutil
 import platform
 import resource
 import shutil
-import socket
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from ..conf import settings
+from . import ports
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - files in it do not wait for a disk
 UNSUPPORTED = ("certfile", "keyfile", "proxy_protocol", "http2_cleartext")  # by the worker
@@ -43,9 +43,8 @@ def configuration(service: str) -> dict[str, Any]:
     from ..logging import boot
 
     boot.load_settings(service, stream="stdout")
-    host = f"[{settings.HOST}]" if ":" in settings.HOST else settings.HOST
     return {
-        "bind": f"{host}:{settings.PORT}",
+        "bind": ports.bind(),
         # Django reads the proxies' headers, as NUM_PROXIES says.
         "forwarded_allow_ips": "",
         "worker_class": _worker_class(),
@@ -105,7 +104,7 @@ def _memory_folder() -> str | None:
 
 
 def on_starting(server: Any) -> None:
-    """Exit on errors of Django's checks, or if the operations port is in use.
+    """Exit on errors of Django's checks, or if a port is in use.
 
     gunicorn does not run the checks, and workers would share a port in use without an error.
     """
@@ -127,13 +126,8 @@ def on_starting(server: Any) -> None:
         boot.fail("\n".join(f"{error.id}: {error.msg}" for error in errors))
     if not settings.DEBUG and not (settings.STATIC_ROOT / "staticfiles.json").exists():
         boot.fail("Run `manage.py collectstatic --noinput` first: DEBUG is off.")
-    family = socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.HOST, settings.OPS_PORT))
-        except OSError as error:
-            boot.fail(f"OPS_PORT: {settings.OPS_PORT} is not free: {error.strerror}.")
+    if lines := ports.errors(server.cfg.bind):
+        boot.fail("\n".join(lines))
 
 
 def _raise_descriptor_limit(connections: int) -> None:
