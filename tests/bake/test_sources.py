@@ -129,3 +129,13 @@ def test_generating_twice_changes_nothing(tmp_path, example_app):
     first = generate(template(), tmp_path, example_app=example_app).contents()
     second = generate(template(), tmp_path, overwrite=True, example_app=example_app).contents()
     assert first == second
+
+
+def test_cruft_link_adds_updates_to_a_service(tmp_path, repository):
+    project = generate(repository, tmp_path / "generated", example_app="no")
+    git(project.path, "init", "--quiet")
+
+    cruft.link(str(repository), project.path, extra_context=project.values, no_input=True)
+
+    commit(project.path)
+    assert project.run(*CRUFT_DIFF, "--exit-code") == ""
