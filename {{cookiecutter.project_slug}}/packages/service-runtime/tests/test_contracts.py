@@ -47,7 +47,7 @@ from redis.retry import Retry
 from rest_framework.request import Request
 from rest_framework.test import force_authenticate
 
-from service_runtime.serving.worker import GUNICORN
+from service_runtime.serving.contract import GUNICORN
 from tests.sources import MODULES, modules_with, names_in, parameters
 
 Contract = tuple[str, Callable[[], object]]

@@ -24,21 +24,7 @@ from ..metrics import QUEUE_DURATION, busy_since
 from .connection import Connection, RejectedError, bodies_max_bytes
 from .rejections import count_rejection, response
 
-# What the worker replaces or calls in gunicorn, with the parameters that it relies on.
-GUNICORN = {
-    "gunicorn.workers.gthread.ThreadWorker.accept": "self listener",
-    "gunicorn.workers.gthread.ThreadWorker.enqueue_req": "self conn",
-    "gunicorn.workers.gthread.ThreadWorker.handle": "self conn",
-    "gunicorn.workers.gthread.ThreadWorker.finish_request": "self conn fs",
-    "gunicorn.workers.gthread.ThreadWorker.wait_for_and_dispatch_events": "self timeout",
-    "gunicorn.workers.gthread.ThreadWorker.murder_pending": "self",
-    "gunicorn.workers.gthread.ThreadWorker._cap_keepalive": "self deadline",
-    "gunicorn.workers.gthread.ThreadWorker._keepalive_after": "self conn keepalive",
-    "gunicorn.workers.gthread.TConn.__init__": "self cfg sock client server",
-    "gunicorn.workers.gthread.TConn.init": "self",
-    "gunicorn.workers.gthread.PollableMethodQueue.defer": "self callback args",
-    "gunicorn.http.parser.Parser.__init__": "self cfg source source_addr",
-}
+HEARTBEAT_SECONDS = 1.0
 LINGER_SECONDS = 2.0
 TICK_SECONDS = 0.1  # the precision of QUEUE_SECONDS
 SWEEP_SECONDS = 1.0  # the precision of other deadlines
@@ -59,10 +45,17 @@ class Worker(ThreadWorker):
         self._waiting: dict[Connection, None] = {}
         # Complete requests in the order in which threads take them.
         self._queue: deque[tuple[Connection, Future[Any]]] = deque()
-        self._next_sweep = 0.0
+        self._next_sweep = self._next_heartbeat = 0.0
         self._exempt_paths = tuple(settings.QUEUE_EXEMPT_PATHS)
         self._exempt_requests = 0  # queued or running
         Connection.max_bytes = bodies_max_bytes(self.cfg.workers)
+
+    def notify(self) -> None:
+        """Send the heartbeat once a second. gthread does it for each event, with a system call."""
+        now = time.monotonic()
+        if now >= self._next_heartbeat:
+            self._next_heartbeat = now + HEARTBEAT_SECONDS
+            super().notify()
 
     def accept(self, listener: socket.socket) -> bool:
         """Return whether a connection was accepted. It can replace the one that waits longest."""
