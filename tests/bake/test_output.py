@@ -39,6 +39,7 @@ FILES_THAT_NAME_THE_TEMPLATE = [
     "README.md",
     "packages/service-runtime/CHANGELOG.md",
     "packages/service-runtime/LICENSE",
+    "scripts/update.py",
 ]
 
 LICENSE_TITLES = {

@@ -1,13 +1,13 @@
 """Every source of the template gives the same service, and cruft updates a service."""
 
-import shutil
 import sys
 from pathlib import Path
 
 import cruft
 import pytest
 
-from tests.support import BakedProject, bake, generate, run, template
+from tests.support import BakedProject, bake, generate, template
+from tests.updates import commit, cruft_create, git, template_repository
 
 CRUFT_DIFF = [sys.executable, "-m", "cruft", "diff"]
 
@@ -15,30 +15,7 @@ CRUFT_DIFF = [sys.executable, "-m", "cruft", "diff"]
 @pytest.fixture
 def repository(tmp_path) -> Path:
     """Return the template as a git repository with one commit."""
-    path = tmp_path / "cookiecutter-django-kubernetes"
-    shutil.copytree(template(), path, symlinks=True)
-    git(path, "init", "--quiet")
-    commit(path)
-    return path
-
-
-def git(path: Path, *arguments: str) -> None:
-    """Run git in a folder."""
-    run(["git", *arguments], cwd=path)
-
-
-def commit(path: Path) -> None:
-    """Commit all files in a folder."""
-    git(path, "add", "--all")
-    git(path, "commit", "--quiet", "--message", "A change")
-
-
-def cruft_create(repository: Path, parent: Path, **values: str) -> BakedProject:
-    """Generate a service with cruft and commit it to a new git repository."""
-    path = cruft.create(str(repository), parent, extra_context=values, no_input=True)
-    git(path, "init", "--quiet")
-    commit(path)
-    return BakedProject(path, values)
+    return template_repository(tmp_path)
 
 
 def contents(project: BakedProject) -> dict[str, tuple[bytes, bool]]:

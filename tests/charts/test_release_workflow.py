@@ -41,7 +41,7 @@ def folder(request, tmp_path) -> Path:
     """
     programs = tmp_path / "programs"
     helm = HELM.replace("HELM", str(tools.helm())).replace("OUTPUT", str(request.param))
-    for name, script in [("docker", DOCKER), ("helm", helm), ("cosign", "")]:
+    for name, script in [("docker", DOCKER), ("helm", helm), ("cosign", ""), ("sudo", "")]:
         stand_in(programs, name, script)
     return tmp_path
 
@@ -85,7 +85,9 @@ def test_image_and_charts_have_the_version_of_the_tag(folder, tmp_path_factory):
     publish(project, folder, "v1.2.3")
 
     assert charts(folder) == {"redis": ("1.2.3", "8"), "web": ("1.2.3", "1.2.3")}
-    assert f"--tag {IMAGE}:1.2.3 " in calls(folder, "docker buildx build")[0]
+    build = calls(folder, "docker buildx build")[0]
+    assert f"--tag {IMAGE}:1.2.3 " in build
+    assert "--platform linux/amd64,linux/arm64 --provenance=mode=max --sbom=true" in build
     assert {call.split()[-1] for call in calls(folder, "helm push")} == {f"oci://{IMAGE}/charts"}
 
 
