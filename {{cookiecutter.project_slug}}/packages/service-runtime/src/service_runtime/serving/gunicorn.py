@@ -69,15 +69,15 @@ def configuration(service: str) -> dict[str, Any]:
 def _worker_class() -> str:
     """Return the runtime's class, or gthread if this release of gunicorn is not like the known."""
     try:
-        from . import worker
         from .contract import GUNICORN
+        from .worker import Worker
 
         for path, parameters in GUNICORN.items():
             if [*inspect.signature(pkgutil.resolve_name(path)).parameters] != parameters.split():
                 return "gthread"
     except (ImportError, AttributeError):
         return "gthread"
-    return f"{worker.__name__}.Worker"
+    return f"{Worker.__module__}.{Worker.__name__}"
 
 
 def _share_metrics() -> None:
