@@ -23,7 +23,7 @@ RUNTIME = cd runtime && PYTHONPYCACHEPREFIX=$(CURDIR)/build/pycache COVERAGE_FIL
 # Tests and the demo use downloaded tools that PATH lacks.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 
-.PHONY: help demo test test-runtime matrix test-fast peers e2e lint lint-workflows values sums release bench clean
+.PHONY: help demo test test-runtime matrix test-fast peers e2e lint lint-workflows values variables sums release bench clean
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,10 @@ lint-workflows: .venv/dev $(ACTIONLINT) ## Check all workflows, Dependabot's set
 
 values: .venv/dev ## Write the tables of values in the charts' READMEs
 	.venv/bin/python -m tests.charts.values_table
+
+variables: build/runtime/installed ## Write the tables of environment variables in the service's documents
+	$(RUNTIME) python -m django settings --settings tests.settings \
+	    --update ../../README.md ../../docs/configuration.md
 
 release: ## Date, commit and tag the release VERSION=x.y.z; pushing its tag publishes it
 	@$(PYTHON) scripts/release.py create '$(VERSION)'

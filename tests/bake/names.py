@@ -14,6 +14,7 @@ import yaml
 
 CODE = {".py", ".toml", ".yaml", ".yml", ".json", ".tpl", ".lua", ".html", ".example"}
 CODE_WITHOUT_SUFFIX = {"Makefile", "Dockerfile", ".gitignore"}
+MODULES_OF_SETTINGS = {f"{name}.py" for name in "conf environment settings table variables".split()}
 COMMENT = re.compile(r"(?<![\w\"'])#.*$|^ *--.*$", re.MULTILINE)
 
 
@@ -73,7 +74,7 @@ class Project:
         names = set(self._find("Makefile", r"\b([A-Z][A-Z_]+)\b ?[:?]?="))
         names |= set(self._find("*.yml", r"\b(?:secrets|vars)\.([A-Z_]+)"))
         for path in self.files:
-            if path.name in {"conf.py", "environment.py", "settings.py", "variables.py"}:
+            if path.name in MODULES_OF_SETTINGS:
                 names |= set(_settings_in(ast.parse((self.root / path).read_text())))
         return names
 

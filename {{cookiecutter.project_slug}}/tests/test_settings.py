@@ -2,9 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+from django.core.management import call_command
 
 from {{ cookiecutter.project_slug }} import settings as settings_module
 
@@ -63,9 +67,21 @@ def test_the_level_of_a_logger_leaves_its_other_settings():
     assert logging["loggers"]["django.server"] == server
 
 
-def test_the_readme_documents_every_variable():
-    names = {name for name in settings_module.env.dump() if not name.startswith("LOG_LEVEL_")}
-    table = (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["README.md", "docs/configuration.md"])
+def test_tables_of_variables_are_up_to_date(tmp_path, name):
+    """`make variables` writes them."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    (tmp_path / "copy.md").write_text(text, encoding="utf-8")
 
-    assert len(names) > 20
-    assert [name for name in sorted(names) if f"| `{name}` |" not in table] == []
+    call_command("settings", update=[tmp_path / "copy.md"])
+
+    assert (tmp_path / "copy.md").read_text(encoding="utf-8") == text
+
+
+def test_every_variable_has_a_meaning_in_the_document():
+    text = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\S+)` \| .* \| .* \| (.*) \|$", text, re.MULTILINE))
+
+    names = {name for name in settings_module.env.fields if not name.startswith("LOG_LEVEL_")}
+    assert names <= rows.keys()
+    assert [name for name, meaning in rows.items() if not meaning] == []

@@ -1,4 +1,4 @@
-"""Settings: the environment first (README.md lists its variables), then what follows from it."""
+"""Settings: the environment first (docs/configuration.md), then what follows from it."""
 
 import tomllib
 from datetime import timedelta

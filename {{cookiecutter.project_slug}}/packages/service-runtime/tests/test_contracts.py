@@ -230,6 +230,8 @@ CONTRACTS: list[tuple[str, Contract]] = [
     ("environs", ("environs.FileAwareEnv._get_value",
                   lambda: list(inspect.signature(FileAwareEnv._get_value).parameters)
                   == ["self", "env_key", "default"])),
+    ("environs", ("environs.Env._fields", lambda: Env()._fields == {})),
+    ("environs", ("environs.Env._values", lambda: Env()._values == {})),
     ("environs", ("environs.Env._environ", lambda: Env()._environ == {})),
     ("environs", ("environs.Env._errors", lambda: Env(eager=False)._errors["PORT"] == [])),
     ("gunicorn", takes("gunicorn.http.wsgi.Response.default_headers", "self")),

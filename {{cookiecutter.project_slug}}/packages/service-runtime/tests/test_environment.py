@@ -6,7 +6,8 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from environs import ValidationError
 
-from service_runtime.environment import Environment, parse_host, validate_redis_url
+from service_runtime.configuration.rules import parse_host
+from service_runtime.environment import Environment, validate_redis_url
 from service_runtime.logging import JsonFormatter, boot
 
 

@@ -11,10 +11,8 @@ from tests.logging.conftest import parsed
 
 MANAGE = "from service_runtime.management import execute; execute('acme')"
 SETTINGS = """
-import os
-stream = os.environ["LOG_STREAM"]
 from tests.settings import *
-LOGGING["handlers"]["stream"]["stream"] = stream
+LOGGING["handlers"]["stream"]["stream"] = runtime.LOG_STREAM
 """
 
 

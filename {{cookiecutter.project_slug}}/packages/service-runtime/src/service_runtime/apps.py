@@ -11,6 +11,7 @@ class RuntimeConfig(AppConfig):
         from . import signals  # noqa: F401
         from .caching import checks as _caching  # noqa: F401
         from .caching import patches
+        from .configuration import checks as _configuration  # noqa: F401
         from .fast_path import checks as _fast_path  # noqa: F401
         from .logging import redaction
         from .throttling import checks as _throttling  # noqa: F401

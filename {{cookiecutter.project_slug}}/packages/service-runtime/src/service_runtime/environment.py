@@ -1,11 +1,11 @@
 """Read environment variables and report all invalid values at once."""
 
-import ipaddress
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, Optional, TypeVar, cast
 from urllib.parse import urlsplit
 
 import dj_database_url
@@ -13,13 +13,12 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import EnvValidationError, FileAwareEnv, ValidationError
 
 from .database import url_fault as database_url_fault
-from .logging.names import FIELD_NAMES
 from .logging.redaction import REDACTED, Masked
 from .logging.values import text
 from .redis import is_cluster, seeds_of, url_fault
 
 T = TypeVar("T")
-_SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|KEY|DSN|_URL$")
+_SECRET = re.compile(r"SECRET|PASSWORD|PASSWD|PWD|CREDENTIAL|TOKEN|KEY|DSN|_URL$")
 _FILE = "_FILE"
 _QUOTED = re.compile(r"(['\"])(?:(?:(?!\1)[^\\]|\\.)*+)\1")  # a value that a reason repeats
 
@@ -31,8 +30,41 @@ class Environment(FileAwareEnv):
     Kubernetes or Docker mounts.
     """
 
+    # That of the settings: the first to be sealed.
+    in_force: ClassVar[Optional["Environment"]] = None
+
     def __init__(self) -> None:
         super().__init__(eager=False, strip_whitespace=True)
+        self.errors: dict[str, str] = {}  # by variable, since `seal`
+        self._file = ""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values in force by variable, including defaults."""
+        return self._values
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The marshmallow field of each variable that was read."""
+        return self._fields
+
+    def record(self, values: Mapping[str, Any]) -> None:
+        """Record values that differ from those read: parsed items, or defaults of scopes."""
+        self._values.update(values)
+
+    def is_secret(self, name: str) -> bool:
+        """Return whether a variable's value, or a part of its URL, is a secret."""
+        field = self._fields.get(name)
+        is_declared = field is not None and field.metadata.get("secret")
+        return bool(is_declared or _SECRET.search(name))
+
+    def source(self, name: str) -> str | None:
+        """Return where a variable is set: the environment or a file; None if it is not set."""
+        if path := self._variables().get(name + _FILE):
+            return f"{path} ({name}{_FILE})"
+        if name in os.environ:
+            return "environment"
+        return self._file if name in self._environ else None
 
     def _get_value(self, env_key: str, default: object) -> object:
         try:
@@ -47,7 +79,8 @@ class Environment(FileAwareEnv):
 
         ENV_FILE names another file, which has to exist.
         """
-        chosen = path.parent / self.str("ENV_FILE", path.name)
+        self._file = self.str("ENV_FILE", path.name)
+        chosen = path.parent / self._file
         if chosen.exists() and not chosen.is_dir():
             self.read_env(chosen, recurse=False)
         elif "ENV_FILE" in os.environ:
@@ -63,6 +96,7 @@ class Environment(FileAwareEnv):
         file: dict[str, Any] = {"ENGINE": "django.db.backends.sqlite3", "NAME": default}
         url = self.str(name, None)
         if url is None:
+            self.record({name: f"sqlite:///{default}"})
             return file
         if fault := database_url_fault(url):
             self.reject(
@@ -100,12 +134,13 @@ class Environment(FileAwareEnv):
             ImproperlyConfigured: one line for each invalid variable, with its value unless it is a
                 secret.
         """
+        Environment.in_force = Environment.in_force or self
         try:
             super().seal()
         except EnvValidationError as error:
             reasons = cast("dict[str, list[str]]", error.error_messages)
-            lines = [self._line(name, reasons[name]) for name in reasons]
-            raise ImproperlyConfigured(Masked("\n".join(lines))) from None
+            self.errors = {name: self._line(name, reasons[name]) for name in reasons}
+            raise ImproperlyConfigured(Masked("\n".join(self.errors.values()))) from None
 
     def _variables(self) -> dict[str, str]:
         return {**self._environ, **os.environ}
@@ -117,12 +152,21 @@ class Environment(FileAwareEnv):
         example of a URL.
         """
         value = self._variables().get(name)
-        is_secret = _SECRET.search(name) and not name.endswith(_FILE)
+        if value is None and (similar := closest(name, self._variables())):
+            reasons = [*reasons, f"{similar} is set: did you mean {name}?"]
+        is_secret = self.is_secret(name) and not name.endswith(_FILE)
         reason = _QUOTED.sub(
             lambda quoted: repr(REDACTED) if is_secret else text(quoted[0]), " ".join(reasons)
         )
         shown = "" if value is None or is_secret else f" (it is {text(value)[:80]!r})"
         return f"{name}: {reason}{shown}"
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name of which `name` can be a misspelling."""
+    # Many names are close to a short one, as PORT0 is to PORT.
+    found = get_close_matches(name, [one for one in known if len(one) > 7], 1, 0.85)
+    return found[0] if found else None
 
 
 def validate_redis_url(url: str) -> None:
@@ -175,54 +219,3 @@ def validate_file(path: str) -> None:
     """
     if path and not Path(path).is_file():
         raise ValidationError("Must be the path of a file.")
-
-
-def parse_host(text: str) -> str:
-    """Return a host name as ALLOWED_HOSTS takes it, such as `api.example.com` or `.example.com`.
-
-    Raises:
-        ValueError: the text and the rule.
-    """
-    if not re.fullmatch(r"\*|\.?[\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\]", text):
-        raise ValueError(f"{text!r} is not a host name such as api.example.com.")
-    return text
-
-
-def parse_origin(text: str) -> str:
-    """Return an origin, such as `https://api.example.com`.
-
-    Raises:
-        ValueError: the text and the rule.
-    """
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
-        raise ValueError(f"{text!r} is not an origin such as https://api.example.com.")
-    return text
-
-
-def parse_field_names(text: str) -> dict[str, str]:
-    """Return names of log fields: those of a log service, or a pair such as `uid=user.id`.
-
-    Raises:
-        ValueError: the text and the rule.
-    """
-    if text in FIELD_NAMES:
-        return FIELD_NAMES[text]
-    field, separator, name = text.partition("=")
-    if not (separator and field.strip() and name.strip()):
-        raise ValueError(
-            f"{text!r} is neither one of {', '.join(FIELD_NAMES)} nor a pair such as uid=user.id."
-        )
-    return {field.strip(): name.strip()}
-
-
-def parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """Parse a network such as `10.0.0.0/8`, or a single address.
-
-    Raises:
-        ValueError: the text and the rule.
-    """
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a network such as 10.0.0.0/8.") from None

@@ -111,6 +111,7 @@ def rates_from_environment(env: Environment, defaults: Mapping[str, str]) -> dic
             parse_rate(text)
         except ValueError as error:
             env.reject(variable(scope), str(error))
+    env.record({variable(scope): text for scope, text in rates.items()})
     return rates
 
 

@@ -173,12 +173,16 @@ def start(monkeypatch, settings, caplog):
     return start
 
 
-def test_start_succeeds_with_warnings_of_checks(start, monkeypatch):
-    found = [checks.Warning("careful", id="a.W1"), checks.Error("silenced", id="a.E1")]
+def test_start_succeeds_with_warnings_of_checks(start, settings, caplog, monkeypatch):
+    found = [checks.Warning("careful", id="a.W1"), checks.Info("a detail", id="a.I1")]
+    found += [checks.Warning("known", id="a.W2"), checks.Error("silenced", id="a.E1")]
+    settings.SILENCED_SYSTEM_CHECKS = ["a.W2", "a.E1"]
     monkeypatch.setattr(checks, "run_checks", lambda: found)
-    monkeypatch.setattr(checks.Error, "is_silenced", lambda self: True)
 
     assert start() == []
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "a.W1: careful")
+    ]
 
 
 def test_start_fails_with_all_errors_of_checks(start, monkeypatch):

@@ -113,3 +113,21 @@ def test_every_mistake_is_reported_by_name(settings, set_rates):
 
 def test_the_test_project_has_no_mistakes():
     assert reported() == []
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("THROTTLE_WRIET", " Did you mean THROTTLE_WRITE?"),
+        ("THROTTLE_WRIET__PAID", " Did you mean THROTTLE_WRITE__PAID?"),
+        ("THROTTLE_NIGHTLY", ""),
+    ],
+)
+def test_variable_of_a_misspelt_scope_is_reported_with_the_closest(settings, set_rates, name, hint):
+    settings.THROTTLE_VARIABLES = [name]
+    set_rates(read="1/h", all="1/h", write="1/h", form="1/h", other="1/h")
+
+    [warning] = [message for message in check_throttles() if message.id == "throttling.W001"]
+
+    assert warning.msg == f"{name} is set, but no view uses its scope.{hint}"

@@ -100,7 +100,7 @@ def test_a_shadow_denies_nothing_and_is_reported(set_rates, caplog):
 
 
 def test_exempt_networks_are_matched_by_the_client_address(settings, set_rates, calls):
-    from service_runtime.environment import parse_network
+    from service_runtime.configuration.rules import parse_network
 
     settings.THROTTLING_EXEMPT_NETWORKS = [parse_network("10.0.0.0/8")]
     set_rates(scoped="1/h")
@@ -175,7 +175,7 @@ def test_a_shadow_scope_does_not_fail_closed(settings, set_rates, monkeypatch):
 
 @pytest.mark.parametrize("header", ["10.0.0.1", "unknown", "", "1.2.3.4;x, 10.0.0.1"])
 def test_a_proxy_that_does_not_report_its_client_is_not_exempt(settings, set_rates, header):
-    from service_runtime.environment import parse_network
+    from service_runtime.configuration.rules import parse_network
 
     settings.NUM_PROXIES = 2
     settings.THROTTLING_EXEMPT_NETWORKS = [parse_network("10.0.0.0/8")]

@@ -16,12 +16,19 @@ def execute(service: str) -> None:
     variable = "DATABASE_URL"
     if sys.argv[1:2] == ["migrate"] and _use_migration_url():
         variable = f"MIGRATE_{variable}"
-    # stdout is for the command's output.
-    os.environ.setdefault("LOG_STREAM", "stderr")
+    from ..conf import Defaults
 
+    Defaults.LOG_STREAM = "stderr"  # stdout is for the command's output
     from ..logging import boot
 
-    boot.load_settings(service, stream="stderr")
+    try:
+        boot.load_settings(service, stream="stderr")
+    except SystemExit:
+        if sys.argv[1:2] == ["settings"]:  # also prints what is valid
+            from .commands.settings import Command
+
+            Command().run_from_argv(sys.argv)
+        raise
 
     from django.core.management import execute_from_command_line
     from django.db import Error, connection

@@ -10,6 +10,7 @@ import atexit
 import gc
 import inspect
 import itertools
+import logging
 import os
 import pkgutil
 import platform
@@ -105,11 +106,11 @@ def _memory_folder() -> str | None:
 
 
 def on_starting(server: Any) -> None:
-    """Exit on errors of Django's checks, or if a port is in use.
+    """Log Django's checks; exit on their errors, or if a port is in use.
 
     gunicorn does not run the checks, and workers would share a port in use without an error.
     """
-    from django.core.checks import run_checks
+    from django.core.checks import WARNING, run_checks
     from django.core.exceptions import ImproperlyConfigured
 
     from ..logging import boot
@@ -120,10 +121,12 @@ def on_starting(server: Any) -> None:
     _omit_server_header()
     _raise_descriptor_limit(server.cfg.worker_connections)
     try:
-        messages = run_checks()
+        messages = [message for message in run_checks() if not message.is_silenced()]
     except ImproperlyConfigured as error:  # of a backend that a check creates
         boot.fail(str(error))
-    if errors := [m for m in messages if m.is_serious() and not m.is_silenced()]:
+    for warning in [m for m in messages if m.level == WARNING]:
+        logging.getLogger("boot").warning("%s: %s", warning.id, warning.msg)
+    if errors := [m for m in messages if m.is_serious()]:
         boot.fail("\n".join(f"{error.id}: {error.msg}" for error in errors))
     if not settings.DEBUG and not (settings.STATIC_ROOT / "staticfiles.json").exists():
         boot.fail("Run `manage.py collectstatic --noinput` first: DEBUG is off.")

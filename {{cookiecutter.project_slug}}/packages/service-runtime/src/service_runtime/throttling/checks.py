@@ -8,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from rest_framework.throttling import SimpleRateThrottle
 
 from ..conf import settings
+from ..environment import closest
 from ..rates import TIER_SEPARATOR, rate_text, variable
 from .decisions import configured_rates
 from .throttles import RateThrottle
@@ -22,7 +23,10 @@ def check_throttles(**kwargs: Any) -> list[checks.CheckMessage]:
     scopes = {scope for view in views for scope in view.scopes}
     variables = {variable(scope) for scope in scopes}
     messages += [
-        checks.Warning(f"{name} is set, but no view uses its scope.", id="throttling.W001")
+        checks.Warning(
+            f"{name} is set, but no view uses its scope.{_hint(name, variables)}",
+            id="throttling.W001",
+        )
         for name in settings.THROTTLE_VARIABLES
         if name.split(TIER_SEPARATOR)[0] not in variables
     ]
@@ -34,6 +38,12 @@ def check_throttles(**kwargs: Any) -> list[checks.CheckMessage]:
         for scope in settings.THROTTLING_FAIL_CLOSED
         if scope not in scopes
     ]
+
+
+def _hint(name: str, variables: set[str]) -> str:
+    scope, separator, tier = name.partition(TIER_SEPARATOR)
+    similar = closest(scope, variables)
+    return f" Did you mean {similar}{separator}{tier}?" if similar else ""
 
 
 def _check_view(view: ThrottledView) -> Iterator[checks.CheckMessage]:
