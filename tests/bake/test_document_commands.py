@@ -22,7 +22,7 @@ RUN_BY = {
     "tests/bake/test_cookiecutter.py::test_the_oldest_cookiecutter_generates_the_same_service": [
         "uvx cookiecutter"
     ],
-    "tests/bake/test_sources.py::cruft_create": ["cruft create"],
+    "tests/updates.py::cruft_create": ["cruft create"],
     "tests/bake/test_sources.py::test_cruft_link_adds_updates_to_a_service": ["cruft link"],
     "tests/bake/test_sources.py::test_cruft_update_applies_a_change_of_the_template": [
         "cruft update"
@@ -42,6 +42,7 @@ RUN_BY = {
     "tests/e2e/test_redis.py::test_a_password_is_replaced_without_a_failed_request": ["helm test"],
     "tests/e2e/web.py::restart": ["kubectl rollout"],
     "tests/e2e/web.py::upgrade": ["helm upgrade"],
+    "runtime/tests/configuration/test_command.py": [".venv/bin/python manage.py settings"],
     "runtime/tests/throttling/test_operations.py": ["python manage.py throttles"],
 }
 NOT_RUN = {
