@@ -35,6 +35,10 @@ RUN_BY = {
         "make run",
         "curl",
     ],
+    "tests/service/test_new_app.py::with_app": ["make app"],
+    "tests/service/test_new_app.py::test_the_tables_of_the_example_are_removed_as_documented": [
+        ".venv/bin/python manage.py migrate blog zero"
+    ],
     "tests/service/test_pip.py::test_pip_installs_the_service": ["pip install"],
     "tests/e2e/cluster.py::execute": ["kubectl exec"],
     "tests/e2e/test_commands.py::test_a_cron_job_deletes_an_expired_session": ["kubectl logs"],

@@ -13,7 +13,7 @@ from tests.support import bake, template
 SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 BLOCK = re.compile(r"^(?: {4,}|\t)(?!- |\d\. ).*$", re.MULTILINE)
 PATH = re.compile(
-    r"\.?[\w*<>-][\w.*<>-]*(?:/[\w.*<>-]+)+/?|[\w-]+/|\.?[\w-]+\.(?:py|md|toml|ya?ml|json|lock|html)"
+    r"\.?[\w*<>-][\w.*<>-]*(?:/[\w.*<>-]+)+/?|[\w-]+/|\.?[\w-]+\.(?:py|md|toml|ya?ml|json|lock|html|example)"
 )
 NOT_A_PATH = re.compile(
     r"\d|[a-z]+://|[\w.]+\.(com|io)/|(application|text|multipart)/|(deploy|deployment|job)/\w+-"
@@ -29,7 +29,7 @@ COMMANDS = set("check collectstatic createsuperuser invalidate shell".split())
 OTHERS = {
     "Python": "threading.Thread",
     "Django": "AddIndexConcurrently RunPython RunSQL SeparateDatabaseAndState db_default"
-    " PASSWORD_HASHERS SET_NULL bulk_create bulk_update through update_fields"
+    " PASSWORD_HASHERS SET_NULL bulk_create bulk_update request.user through update_fields"
     " update_or_create",
     "REST framework": "THROTTLE_RATES cache_format get_throttles rest_framework.throttling"
     " throttle_failure throttle_success",
@@ -45,6 +45,8 @@ OTHERS = {
     # The runtime composes these, or matches them by a pattern.
     "composed names": "throttle_failed_closed throttle_failed_open api_key sec"
     " MIGRATE_DATABASE_URL",
+    "an app that `make app` creates": "orders.orders orders.orders.urls orders/orders/ orders_limit"
+    " migrations/0001_initial.py tests/test_api.py",
     "the examples of the documents": "DB_PASSWORD paid request.auth.scope send_mails __names",
 }
 Check = Callable[[Project, Path, str], bool]

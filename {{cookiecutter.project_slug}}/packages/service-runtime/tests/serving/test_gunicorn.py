@@ -1,5 +1,6 @@
 """gunicorn with the runtime's configuration: a whole service, and each hook that can fail."""
 
+import io
 import json
 import os
 import re
@@ -29,6 +30,10 @@ from service_runtime.serving import gunicorn
 
 globals().update(gunicorn.configuration("acme"))
 """
+SERVER = SimpleNamespace(
+    cfg=SimpleNamespace(workers=1, threads=4, worker_class_str="Worker"),
+    log=SimpleNamespace(warning=lambda message: None),
+)
 APPLICATION = f"{CONFIGURATION}wsgi_app = 'application:application'\n"
 
 
@@ -221,14 +226,22 @@ def test_start_fails_with_the_ports_in_use(start, monkeypatch):
     assert start(bind="127.0.0.1:9") == ["['127.0.0.1:9']: in use", "OPS_PORT: in use"]
 
 
+@pytest.mark.parametrize("debug", [True, False])
+def test_urls_are_shown_in_development_only(settings, monkeypatch, debug):
+    monkeypatch.setattr("gc.freeze", lambda: None)
+    monkeypatch.setattr(sys, "__stderr__", stream := io.StringIO())
+    settings.DEBUG = debug
+
+    gunicorn.when_ready(SERVER)
+
+    assert (f"http://localhost:{settings.PORT}/" in stream.getvalue()) is debug
+
+
 def test_missing_redis_is_announced(settings, caplog, monkeypatch):
     monkeypatch.setattr("gc.freeze", lambda: None)
     settings.REDIS_URL = ""
     messages: list[str] = []
-    server = SimpleNamespace(
-        cfg=SimpleNamespace(workers=1, threads=4, worker_class_str="Worker"),
-        log=SimpleNamespace(warning=messages.append),
-    )
+    server = SimpleNamespace(cfg=SERVER.cfg, log=SimpleNamespace(warning=messages.append))
 
     gunicorn.when_ready(server)
 

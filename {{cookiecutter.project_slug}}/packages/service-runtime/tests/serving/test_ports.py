@@ -36,7 +36,7 @@ def test_every_port_in_use_is_named(taken, settings):
 
     assert ports.errors([ports.bind()]) == [
         f"{name}: {getattr(settings, name)} is not free. Stop the program that uses it, or set"
-        f" {name} to another port."
+        f" {name} to another port: PORT=8010 OPS_PORT=8011 make run"
         for name in ("PORT", "OPS_PORT")
     ]
 

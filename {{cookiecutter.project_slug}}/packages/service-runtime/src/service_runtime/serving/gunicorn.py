@@ -160,14 +160,14 @@ def _omit_server_header() -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Log the start, and freeze loaded objects, so that workers share their memory."""
+    """Announce the start, and freeze loaded objects, so that workers share their memory."""
     import django
     import gunicorn
 
     # Before the fork, since workers share memory of both modules.
     from ..logging import log_event
     from ..ops import health  # noqa: F401
-    from . import memory  # noqa: F401
+    from . import memory, urls  # noqa: F401
 
     if not settings.REDIS_URL:
         server.log.warning(
@@ -191,6 +191,8 @@ def when_ready(server: Any) -> None:
             "ops_port": settings.OPS_PORT,
         },
     )
+    if settings.DEBUG:
+        urls.show()
     gc.collect()
     gc.freeze()
 

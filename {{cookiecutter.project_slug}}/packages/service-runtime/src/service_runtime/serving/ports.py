@@ -24,19 +24,29 @@ def errors(bound: list[str]) -> list[str]:
     names = ["OPS_PORT"]
     if bound == [bind()] and "LISTEN_FDS" not in os.environ:
         names.insert(0, "PORT")
-    return [line for name in names if (line := _error(name))]
+    checked = [error(name, settings.HOST, getattr(settings, name)) for name in names]
+    return [line for line in checked if line]
 
 
-def _error(name: str) -> str | None:
-    host, port = settings.HOST, getattr(settings, name)
+def error(
+    name: str, host: str, port: int, example: str = "PORT=8010 OPS_PORT=8011 make run"
+) -> str | None:
+    """Return why no program can listen on a port and what to do, or None if one can.
+
+    Args:
+        name: the variable that sets the port.
+        host: the address to listen on.
+        port: the port.
+        example: a command with other ports.
+    """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                advice = f"Stop the program that uses it, or set {name} to another port."
+        except OSError as failure:
+            if failure.errno == errno.EADDRINUSE:
+                advice = f"Stop the program that uses it, or set {name} to another port: {example}"
                 return f"{name}: {port} is not free. {advice}"
             advice = f"Set another HOST or {name}."
-            return f"{name}: cannot listen on {port} of {host!r}: {error.strerror}. {advice}"
+            return f"{name}: cannot listen on {port} of {host!r}: {failure.strerror}. {advice}"
     return None
