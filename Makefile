@@ -10,6 +10,7 @@ KUBE_SCORE := $(or $(shell command -v kube-score 2>/dev/null),.tools/bin/kube-sc
 PROMTOOL := $(or $(shell command -v promtool 2>/dev/null),.tools/bin/promtool)
 CHECKOV := $(or $(shell command -v checkov 2>/dev/null),.tools/checkov/bin/checkov)
 ACTIONLINT := $(or $(shell command -v actionlint 2>/dev/null),.tools/bin/actionlint)
+BROWSER := $(or $(shell command -v chromium || command -v google-chrome),.tools/browsers)
 CHART_TOOLS = $(HELM) $(HELM4) $(KUBE_SCORE) $(PROMTOOL) $(CHECKOV)
 # Of the template and of the generated service.
 GITHUB = .github '{{cookiecutter.project_slug}}'/.github
@@ -23,7 +24,7 @@ RUNTIME = cd runtime && PYTHONPYCACHEPREFIX=$(CURDIR)/build/pycache COVERAGE_FIL
 # Tests and the demo use downloaded tools that PATH lacks.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 
-.PHONY: help demo test test-runtime matrix test-fast peers e2e lint lint-workflows values variables sums release bench clean
+.PHONY: help demo test test-runtime matrix test-fast peers e2e lint lint-workflows images values variables sums release bench clean
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -31,7 +32,7 @@ help: ## List these targets
 demo: .venv/demo ## Generate a service into build/, run it and show its responses
 	.venv/bin/python -m tests.demo
 
-test: lint test-runtime $(CHART_TOOLS) ## Run all tests except those that need a cluster
+test: lint test-runtime $(CHART_TOOLS) $(BROWSER) ## Run all tests except those that need a cluster
 	.venv/bin/python -m pytest -q $(RERUNS)
 
 test-runtime: build/runtime/installed ## Test the runtime package without generating a service: ARGS=tests/caching for a part
@@ -69,6 +70,9 @@ lint-workflows: .venv/dev $(ACTIONLINT) ## Check all workflows, Dependabot's set
 	.venv/bin/check-jsonschema --builtin-schema vendor.dependabot $(addsuffix /dependabot.yml,$(GITHUB))
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+
+images: ## Copy the screenshots of the last `make test` that documents show to docs/images
+	cp build/screenshots/docs.png build/screenshots/landing-dark.png build/screenshots/landing-light.png docs/images
 
 values: .venv/dev ## Write the tables of values in the charts' READMEs
 	.venv/bin/python -m tests.charts.values_table
@@ -126,6 +130,10 @@ build/runtime/installed: runtime/pyproject.toml | $(UV)
 .tools/checkov/bin/checkov: | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .tools/checkov
 	$(UV) pip install --quiet --python .tools/checkov checkov==3.3.30
+
+.tools/browsers: | .venv/dev
+	@PLAYWRIGHT_BROWSERS_PATH=$(CURDIR)/$@ .venv/bin/playwright install --only-shell chromium || { \
+	  rm -rf $@; echo 'Chromium cannot be downloaded: install it, as by `apt-get install chromium`.'; exit 1; }
 
 .tools/bin/actionlint: | $(GO)
 	$(GO_INSTALL) github.com/rhysd/actionlint/cmd/actionlint@v1.7.12

@@ -1,8 +1,12 @@
+import re
+
 import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.staticfiles import finders
 from django.utils.html import escape
 
 
-@pytest.mark.parametrize("path", ["/", "/api/docs/", "/api/schema/", "/admin/login/"])
+@pytest.mark.parametrize("path", ["/", "/api/", "/api/docs/", "/api/schema/", "/admin/login/"])
 def test_pages_have_a_security_policy_and_a_request_id(client, db, path):
     response = client.get(path)
 
@@ -28,6 +32,45 @@ def test_the_landing_page_names_the_service(client, settings):
     assert page.count("<h1>") == 1
     assert f"<h1>{escape(settings.SERVICE_TITLE)}</h1>" in page
     assert "/api/docs/" in page
+
+
+def test_the_landing_page_needs_neither_scripts_nor_inline_styles(admin_client):
+    page = admin_client.get("/").content.decode()
+
+    assert "Throttle scopes" in page
+    assert re.findall("<script|<style|style=|onclick", page) == []
+
+
+def test_anonymous_clients_cause_no_query_and_see_no_state(client, django_assert_num_queries, db):
+    with django_assert_num_queries(0):
+        page = client.get("/").content.decode()
+
+    assert "Throttle scopes" not in page
+    assert "THROTTLE_" not in page
+
+
+def test_only_staff_see_the_state_of_the_service(client, db, settings):
+    users = get_user_model().objects
+    pages = []
+    for user in (users.create_user("ada"), users.create_user("grace", is_staff=True)):
+        client.force_login(user)
+        pages.append(client.get("/"))
+
+    assert ["Throttle scopes" in page.content.decode() for page in pages] == [False, True]
+    assert settings.THROTTLE_RATES["login"] in pages[1].content.decode()
+    assert settings.SECRET_KEY not in pages[1].content.decode()
+    assert "no-store" in pages[1].headers["Cache-Control"]
+
+
+def test_the_favicon_is_served_where_browsers_look_for_it(client):
+    response = client.get("/favicon.ico")
+
+    assert response.status_code == 302
+    assert finders.find(response.headers["Location"].removeprefix("/static/"))
+
+
+def test_the_api_root_lists_the_documentation(client):
+    assert client.get("/api/").json()["docs"] == "http://testserver/api/docs/"
 
 
 def test_api_docs_load_nothing_from_other_hosts(client):

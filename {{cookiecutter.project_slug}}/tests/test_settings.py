@@ -58,6 +58,16 @@ def test_production_behind_a_proxy_requires_https():
     ) == [True, ["HTTP_X_FORWARDED_PROTO", "https"], True, 31_536_000]
 
 
+def test_only_development_has_the_browsable_api():
+    names = [
+        [renderer.rpartition(".")[2] for renderer in rest_framework["DEFAULT_RENDERER_CLASSES"]]
+        for environment in (PRODUCTION, {"DEBUG": "true"})
+        for rest_framework in values("REST_FRAMEWORK", **environment)
+    ]
+
+    assert names == [["JSONRenderer"], ["JSONRenderer", "BrowsableAPIRenderer"]]
+
+
 def test_the_level_of_a_logger_leaves_its_other_settings():
     levels = {"LOG_LEVEL_DJANGO__DB__BACKENDS": "DEBUG", "LOG_LEVEL_DJANGO__SERVER": "DEBUG"}
     (logging,) = values("LOGGING", **levels, **PRODUCTION)

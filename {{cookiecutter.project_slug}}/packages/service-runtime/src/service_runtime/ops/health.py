@@ -10,7 +10,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from ..conf import settings
 from ..database import is_busy
-from ..redis import client
+from ..redis import client, cluster_of, is_cluster, slot_of
 from ..single_flight import SingleFlight
 
 logger = logging.getLogger(__name__)
@@ -63,9 +63,22 @@ _database_check = SingleFlight(_database, "health")
 def _redis() -> str:
     if not settings.REDIS_URL:
         return "not configured"
+    return "ok" if is_reachable(settings.REDIS_URL) else UNREACHABLE
+
+
+def is_reachable(url: str) -> bool:
+    """Return whether Redis accepts this service's commands; waits for one timeout per outage.
+
+    Args:
+        url: a server, or a cluster, of which one node is asked.
+    """
+    # Not PING: a user with rights to another prefix may run it too.
+    key = f"{settings.CACHE_KEY_PREFIX}:readyz"
     try:
-        # Not PING: a user with rights to another prefix may run it too.
-        client(settings.REDIS_URL).exists(f"{settings.CACHE_KEY_PREFIX}:readyz")
+        if is_cluster(url):
+            cluster_of(url).execute(slot_of(key), "EXISTS", key)
+        else:
+            client(url).exists(key)
     except redis.RedisError:
-        return UNREACHABLE
-    return "ok"
+        return False
+    return True
