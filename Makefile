@@ -10,7 +10,8 @@ KUBE_SCORE := $(or $(shell command -v kube-score 2>/dev/null),.tools/bin/kube-sc
 PROMTOOL := $(or $(shell command -v promtool 2>/dev/null),.tools/bin/promtool)
 CHECKOV := $(or $(shell command -v checkov 2>/dev/null),.tools/checkov/bin/checkov)
 ACTIONLINT := $(or $(shell command -v actionlint 2>/dev/null),.tools/bin/actionlint)
-BROWSER := $(or $(shell command -v chromium || command -v google-chrome),.tools/browsers)
+# WITHOUT_BROWSER=1 skips the tests of pages.
+BROWSER := $(if $(WITHOUT_BROWSER),,$(or $(shell command -v chromium || command -v google-chrome),.tools/browsers))
 CHART_TOOLS = $(HELM) $(HELM4) $(KUBE_SCORE) $(PROMTOOL) $(CHECKOV)
 # Of the template and of the generated service.
 GITHUB = .github '{{cookiecutter.project_slug}}'/.github

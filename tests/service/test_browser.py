@@ -3,6 +3,7 @@
 Screenshots are written to build/screenshots; docs/images has copies of some.
 """
 
+import os
 from typing import Any
 
 import pytest
@@ -12,7 +13,10 @@ from ..running import Service
 from .browser import Visit, running_chromium
 from .conftest import GunicornServer
 
-pytestmark = [pytest.mark.network, pytest.mark.server, pytest.mark.xdist_group("browser")]
+pytestmark = [
+    *(pytest.mark.network, pytest.mark.server, pytest.mark.xdist_group("browser")),
+    pytest.mark.skipif("WITHOUT_BROWSER" in os.environ, reason="WITHOUT_BROWSER is set"),
+]
 
 DEBUG, PRODUCTION = "http://localhost:8000", "http://localhost:9000"
 LOOKS: dict[str, dict[str, Any]] = {
