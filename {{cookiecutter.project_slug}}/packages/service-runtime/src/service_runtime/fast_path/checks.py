@@ -14,7 +14,7 @@ def check_fast_path(**kwargs: Any) -> list[checks.CheckMessage]:
     """Find what the fast path cannot skip: views that are declared public, and middleware."""
     messages: list[checks.CheckMessage] = [
         checks.Warning(
-            f"FastPathMiddleware is off, since it would skip {name}, which is below it or has a"
+            f"FastPathMiddleware is off, since it would skip {name}, which is below it or may have a"
             " process_view(). Move it above, and process_view() into __call__(). Or add it to"
             " FAST_PATH_MIDDLEWARE if it neither rejects anonymous reads nor changes their"
             " responses.",

@@ -36,15 +36,21 @@ class Denials:
             return None
         return Decision([_after(policy, passed) for policy in denial.policies])
 
-    def add(self, scopes: list[Scope], cost: int, decision: Decision) -> None:
-        """Remember a decision, unless other requests can change it."""
+    def add(self, scopes: list[Scope], cost: int, decision: Decision, at: float) -> None:
+        """Remember a decision, unless other requests can change it.
+
+        Args:
+            scopes: the scopes that the request would count in.
+            cost: its cost.
+            decision: the decision.
+            at: a time before the decision (monotonic seconds).
+        """
         policies = decision.policies
         if all(_is_exhausted(policy) for policy in policies):
             if len(self._denials) >= MAX_DENIALS:
                 self._denials.clear()
             seconds = min([MAX_SECONDS, *(policy.outcome.more for policy in policies)])
-            denial = _Denial(time.monotonic(), seconds, policies)
-            self._denials[cost, *scopes] = denial
+            self._denials[cost, *scopes] = _Denial(at, seconds, policies)
 
     def clear(self) -> None:
         """Forget all denials."""

@@ -75,8 +75,13 @@ def unknown_middleware() -> list[str]:
     own = [number for number, name in enumerate(names) if name.endswith(".FastPathMiddleware")]
     start = max(own, default=-1) + 1
     known = MIDDLEWARE.union(settings.FAST_PATH_MIDDLEWARE)
-    above = [name for name in names[:start] if hasattr(import_string(name), "process_view")]
+    above = [name for name in names[:start] if _can_process_view(import_string(name))]
     return [name for name in (*above, *names[start:]) if name not in known]
+
+
+def _can_process_view(middleware: Any) -> bool:
+    """Return whether middleware may have a process_view: a function may return anything."""
+    return not isinstance(middleware, type) or hasattr(middleware, "process_view")
 
 
 def has_hooks() -> bool:

@@ -1,7 +1,8 @@
 """Which requests the fast path serves, and how: the plans of one application."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from .denials import Denials
 from .learning import learn
 from .plans import Plan, Served
 
+logger = logging.getLogger(__name__)
 Url = tuple[object, ...]
 MAX_PLANS = 2048
 MAX_URL = 2048  # characters of everything that selects a plan
@@ -53,6 +55,10 @@ class Attempt:
     throttling: Throttling | None = None
     served: Served | None = None
 
+    def note(self, throttling: Throttling) -> None:
+        """Note that the request was counted."""
+        self.throttling = throttling
+
     def call(
         self, request: HttpRequest, get_response: Callable[[HttpRequest], HttpResponse]
     ) -> HttpResponse:
@@ -63,10 +69,20 @@ class Attempt:
             with self.plan.prefetch(request) if self.plan else nullcontext():
                 return get_response(request)
         response = get_response(request)
-        learned = learn(request, response, self.plan)
-        if learned is not None and len(repr(self.url)) <= MAX_URL:
-            self.engine.remember(self.url, learned)
+        with logged():
+            learned = learn(request, response, self.plan)
+            if learned is not None and len(repr(self.url)) <= MAX_URL:
+                self.engine.remember(self.url, learned)
         return response
+
+
+@contextmanager
+def logged() -> Iterator[None]:
+    """Log an exception: the view's response does not depend on the fast path."""
+    try:
+        yield
+    except Exception:
+        logger.exception("The fast path has failed")
 
 
 class Engine:
@@ -105,17 +121,20 @@ class Engine:
         plan = self._plans.get(url)
         attempt = Attempt(self, url, plan, is_anonymous and self._is_supported(environ))
         if plan and attempt.is_supported:
-            attempt.throttling, attempt.served = plan.serve(environ, self._denials)
+            with logged():
+                attempt.served = plan.serve(environ, self._denials, attempt.note)
         return attempt
 
     def _is_supported(self, environ: dict[str, Any]) -> bool:
-        cookies = environ.get("HTTP_COOKIE")
-        return environ.keys().isdisjoint(_UNSUPPORTED) and (
-            not cookies or self._personal.isdisjoint(parse_cookie(cookies))
+        cookies = environ.get("HTTP_COOKIE", "")
+        # Django decodes others, and could find another name in them.
+        return cookies.isascii() and (
+            environ.keys().isdisjoint(_UNSUPPORTED)
+            and (not cookies or self._personal.isdisjoint(parse_cookie(cookies)))
         )
 
     def remember(self, url: Url, plan: Plan) -> None:
         """Add a plan. It replaces the oldest one if there are too many."""
         while len(self._plans) >= MAX_PLANS and url not in self._plans:
-            self._plans.pop(next(iter([*self._plans])), None)
+            self._plans.pop(next(iter([*self._plans])), None)  # a copy, since threads add plans
         self._plans[url] = plan

@@ -1,6 +1,5 @@
 """The WSGI application, which serves public cached responses before Django sees the request."""
 
-import logging
 import time
 from collections.abc import Callable
 from http.client import responses
@@ -8,6 +7,7 @@ from typing import Any
 
 from django.core.handlers.wsgi import WSGIHandler
 
+from ..caching.prefetched import current_locale
 from ..conf import settings
 from ..http import WSGIRequest
 from ..logging.context import context_of, current
@@ -16,6 +16,7 @@ from ..metrics import observe_request
 from .eligibility import unknown_middleware
 from .engine import Engine
 from .middleware import ATTEMPT
+from .plans import Served
 
 # What the application does itself for the requests that it serves.
 REPLACED = [
@@ -23,7 +24,6 @@ REPLACED = [
     "service_runtime.metrics.MetricsMiddleware",
     "service_runtime.fast_path.FastPathMiddleware",
 ]
-logger = logging.getLogger(__name__)
 
 
 class FastPathHandler(WSGIHandler):
@@ -42,30 +42,29 @@ class FastPathHandler(WSGIHandler):
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """Respond to a request (PEP 3333)."""
-        try:
-            body = self._serve(environ, start_response) if self._engine else None
-        except Exception:  # Django responds to it if it also occurs in the view
-            logger.exception("The fast path has failed")
-            body = None
-        if body is None:
+        served = self._serve(environ, self._engine) if self._engine else None
+        if served is None:
             return super().__call__(environ, start_response)
-        return [body]
+        start_response(f"{served.status} {responses[served.status]}", served.headers)
+        return [served.body]
 
-    def _serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> bytes | None:
+    def _serve(self, environ: dict[str, Any], engine: Engine) -> Served | None:
         started = time.monotonic()
         environ["log.context"] = context = context_of(environ)
         token = current.set(context)
         try:
-            environ[ATTEMPT] = attempt = self._engine and self._engine.attempt(environ)
-            if not (attempt and attempt.plan and attempt.served):
+            environ[ATTEMPT] = attempt = engine.attempt(environ, *current_locale())
+            if attempt is None or attempt.plan is None or attempt.served is None:
                 return None
-            status, headers, body = attempt.served
-            headers.append(("X-Request-ID", str(context.request_id)))
-            start_response(f"{status} {responses[status]}", headers)
-            spent, method = time.monotonic() - started, environ["REQUEST_METHOD"]
-            route = attempt.plan.match.route
-            observe_request(method, route, status, spent)
-            report_slow(spent, method, route, status)
-            return body
+            served, method, route = (
+                attempt.served,
+                environ["REQUEST_METHOD"],
+                attempt.plan.match.route,
+            )
+            served.headers.append(("X-Request-ID", str(context.request_id)))
+            spent = time.monotonic() - started
+            observe_request(method, route, served.status, spent)
+            report_slow(spent, method, route, served.status)
+            return served
         finally:
             current.reset(token)

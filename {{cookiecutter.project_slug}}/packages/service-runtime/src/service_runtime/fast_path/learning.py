@@ -11,6 +11,7 @@ from ..caching.payloads import Source
 from ..caching.prefetched import current_locale
 from ..caching.slots import Slot
 from ..conf import settings
+from ..logging import get_current_user_id
 from ..throttling.decisions import Decision
 from ..throttling.headers import fields_of
 from ..throttling.state import EARLY
@@ -26,7 +27,7 @@ def learn(request: HttpRequest, response: HttpResponse, plan: Plan | None) -> Pl
         response: the response of its view.
         plan: the previous plan for its URL.
     """
-    if request.resolver_match is None or response.cookies or has_hooks():
+    if request.resolver_match is None or response.cookies or has_hooks() or get_current_user_id():
         return None
     view, method = request.resolver_match.func, str(request.method)
     source: Source | None = getattr(request, "cached_response", None)

@@ -29,7 +29,10 @@ class FastPathMiddleware:
         self._engine = Engine()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        attempt: Attempt | None = request.META.pop(ATTEMPT, None) or self._attempt(request)
+        if ATTEMPT in request.META:
+            attempt: Attempt | None = request.META.pop(ATTEMPT)
+        else:
+            attempt = self._attempt(request)
         if attempt is None:
             return self.get_response(request)
         if attempt.plan is None or attempt.served is None:

@@ -1,6 +1,8 @@
 """How to serve a URL without its view, as learned from responses of that view."""
 
 import math
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -24,7 +26,7 @@ from ..metrics import cache_requests
 from ..redis import Command, ThreadClients
 from ..throttling.decisions import Decision, Scope, limiter, report
 from ..throttling.headers import fields_of
-from ..throttling.identity import client_of_address
+from ..throttling.identity import client_of_address, is_exempt
 from ..throttling.limiter import RedisLimiter
 from ..throttling.state import Throttling, decide_early
 from .denials import Denials
@@ -87,40 +89,41 @@ class Plan(NamedTuple):
     denials: dict[object, bytes]
 
     def serve(
-        self, environ: dict[str, Any], denials: Denials
-    ) -> tuple[Throttling | None, Served | None]:
-        """Return the state of the throttling, and the response.
-
-        There is no response if the view has to be called. Its throttles do not count the request
-        again then.
+        self, environ: dict[str, Any], denials: Denials, note: Callable[[Throttling], None]
+    ) -> Served | None:
+        """Return the response, or None if the view has to be called.
 
         Args:
             environ: the request's WSGI environment.
             denials: recent denials.
+            note: called with the state of the throttling if the request was counted. The view's
+                throttles must not count it again.
         """
         client = client_of_address(address_of(environ))
         scopes = [scope._replace(client=client) for scope in self.scopes]
-        known_denial = denials.get(scopes, self.cost)
-        if known_denial is not None and limiter().is_available:
-            served = self._denial(environ, known_denial)
+        denial = denials.get(scopes, self.cost)
+        if denial is not None and limiter().is_available and not is_exempt(environ):
+            served = self._denial(environ, denial)
             if served is not None:
-                report(known_denial)
-                return None, served
+                report(denial)
+                return served
         if not self._is_usable():
-            return None, None
+            return None
         known, commands = self._reads()
-        with _clients().append(*commands) as appended:
+        now = time.monotonic()
+        with (_counting_clients() or readers()).append(*commands) as appended:
             state, decision = decide_early(environ, scopes, self.cost)
+        note(state)
         if decision is not None and not decision:
-            denials.add(scopes, self.cost, decision)
-            return state, self._denial(environ, decision)
+            denials.add(scopes, self.cost, decision, now)
+            return self._denial(environ, decision)
         if decision is None or not commands:
-            return state, None
+            return None
         replies = appended.replies
         if replies is None:  # nothing was counted, or in another server
             replies = _read(commands)
         stored = self._stored(replies, known) if is_current_prefix(self.prefix) else None
-        return state, stored and self._response(environ, stored, fields_of(decision.policies))
+        return stored and self._response(environ, stored, fields_of(decision.policies))
 
     def prefetch(self, request: HttpRequest) -> AbstractContextManager[object]:
         """Return a context in which the view's throttles read the response for its handler.
@@ -128,9 +131,10 @@ class Plan(NamedTuple):
         Nothing of the project runs between the two: the view is eligible for the fast path.
         """
         known, commands = self._reads()
-        if not commands or not self._is_usable():
+        clients = _counting_clients()
+        if not (commands and clients and self._is_usable()):
             return nullcontext()
-        appended = _clients().append(*commands)
+        appended = clients.append(*commands)
         request.prefetched = Prefetched(  # type: ignore[attr-defined]
             self.owner, self.locale, self.prefix, self.keys, self.stale, known, appended
         )
@@ -169,7 +173,7 @@ class Plan(NamedTuple):
         if stored.head != self.head:
             return None
         given = environ.get("HTTP_IF_NONE_MATCH")
-        is_known = given is not None and (given == stored.etag or _matches(given, stored.etag))
+        is_known = given is not None and _matches(given, stored.etag)
         status, body = (304, b"") if is_known else (200, stored.body)
         served = self._served(status, body, fields, {"etag": stored.etag})
         if served is not None:
@@ -203,6 +207,8 @@ class Plan(NamedTuple):
             values[name.lower()] = value
         headers = [*learned.fields]
         for position, name in learned.changing:
+            if name not in values:  # such as an ETag of a denial, which middleware adds
+                return None
             headers[position] = (headers[position][0], values[name])
         return Served(status, headers, body)
 
@@ -229,8 +235,8 @@ def _read(commands: list[Command]) -> list[Any] | None:
         return None
 
 
-def _clients() -> ThreadClients:
-    """Return the clients that count requests, if the same server has the cached responses."""
+def _counting_clients() -> ThreadClients | None:
+    """Return the clients that count requests, if their server has the cached responses, too."""
     counting = limiter()
     is_shared = settings.THROTTLING_REDIS_URL == settings.CACHEOPS_REDIS
-    return counting.clients if is_shared and isinstance(counting, RedisLimiter) else readers()
+    return counting.clients if is_shared and isinstance(counting, RedisLimiter) else None
