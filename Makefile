@@ -7,6 +7,7 @@ GO := $(or $(shell command -v go 2>/dev/null),.tools/bin/go)
 HELM := $(or $(shell command -v helm 2>/dev/null),.tools/bin/helm)
 HELM4 := $(or $(HELM4),.tools/helm4/helm)
 KUBE_SCORE := $(or $(shell command -v kube-score 2>/dev/null),.tools/bin/kube-score)
+PROMETHEUS := $(or $(shell command -v prometheus 2>/dev/null),.tools/bin/prometheus)
 PROMTOOL := $(or $(shell command -v promtool 2>/dev/null),.tools/bin/promtool)
 CHECKOV := $(or $(shell command -v checkov 2>/dev/null),.tools/checkov/bin/checkov)
 ACTIONLINT := $(or $(shell command -v actionlint 2>/dev/null),.tools/bin/actionlint)
@@ -88,7 +89,7 @@ release: ## Date, commit and tag the release VERSION=x.y.z; pushing its tag publ
 sums: ## Write the checksums by which a service's `make lint` detects edits of the runtime
 	$(PYTHON) -m tests.bake.sums
 
-bench: .venv/dev ## Measure what docs/benchmarks/ shows; ARGS="service cache" for sections, 40 minutes for all
+bench: .venv/dev $(if $(findstring dashboard,$(ARGS)),$(PROMETHEUS)) ## Measure what docs/benchmarks/ shows; ARGS="service cache" for sections, 40 minutes for all
 	$(UV) pip install --quiet --python .venv --group bench
 	.venv/bin/python -m bench $(ARGS)
 
@@ -124,9 +125,9 @@ build/runtime/installed: runtime/pyproject.toml | $(UV)
 .tools/bin/kube-score: | $(GO)
 	$(GO_INSTALL) github.com/zegl/kube-score/cmd/kube-score@v1.20.0
 
-# Prometheus 3.16; takes three minutes.
-.tools/bin/promtool: | $(GO)
-	$(GO_INSTALL) github.com/prometheus/prometheus/cmd/promtool@v0.316.0
+# Prometheus 3.16, without service discovery, which takes most of the time.
+.tools/bin/prometheus .tools/bin/promtool: | $(GO)
+	$(GO_INSTALL) -tags remove_all_sd github.com/prometheus/prometheus/cmd/$(@F)@v0.316.0
 
 .tools/checkov/bin/checkov: | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .tools/checkov

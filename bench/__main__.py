@@ -19,6 +19,7 @@ SECTIONS = {
     "limits": "slow clients, overload, the worker and 500,000 requests; 20 minutes",
     "cost": "what a request costs the service, Redis and PostgreSQL",
     "cluster": "throttles in a Redis Cluster",
+    "dashboard": "the dashboard's panels, from a real Prometheus, during faults; 4 minutes",
     "simulation": "skew and stampedes, simulated",
 }
 DEFAULT = "throttle cache stale logging outage scale service".split()

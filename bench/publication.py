@@ -107,7 +107,9 @@ def pyplot() -> Any:
     names = "text.color axes.edgecolor axes.labelcolor axes.titlecolor xtick.color ytick.color"
     settings: Any = matplotlib.rcParams
     settings.update(dict.fromkeys(names.split(), TEXT_COLOUR))
-    settings.update({"svg.hashsalt": "bench"})
+    # Text as text is small, and can be searched.
+    settings.update({"svg.hashsalt": "bench", "svg.fonttype": "none"})
+    settings.update({"font.sans-serif": ["DejaVu Sans"]})
     settings.update({"axes.spines.top": False, "axes.spines.right": False})
     import matplotlib.pyplot
 
@@ -144,7 +146,8 @@ def bars(
 
 def _save(figure: Callable[[], Any], path: Path) -> None:
     drawn = figure()
-    drawn.tight_layout()
+    if not drawn.get_layout_engine():
+        drawn.tight_layout()
     # The date, and trailing blanks, would differ or be removed by editors.
     drawn.savefig(path, metadata={"Date": None}, transparent=True, dpi=144)
     lines = path.read_text(encoding="utf-8").splitlines()

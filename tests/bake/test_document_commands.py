@@ -53,6 +53,7 @@ NOT_RUN = {
     "an alias of pytest, with the other targets of the Makefile": ["make test-fast"],
     "40 minutes; tests/repository/test_bench.py checks the sections": ["make bench"],
     "needs Docker; tests/e2e builds the same Dockerfile": ["make image"],
+    "needs Docker; tests/charts/test_observe.py checks what it starts": ["make observe"],
     "needs a registry": ["docker push", "cosign verify"],
     "changes a remote; tests run the workflow that the tag starts": ["git push", "git tag"],
     "tests/e2e creates the same objects with the API": [

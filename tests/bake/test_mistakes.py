@@ -49,7 +49,7 @@ def make(project: BakedProject, programs: Path, target: str) -> list[str]:
     return lines
 
 
-@pytest.mark.parametrize("target", ["image", "up", "down"])
+@pytest.mark.parametrize("target", ["image", "up", "observe", "down"])
 def test_missing_docker_is_named_before_anything_is_installed(project, programs, target):
     before = project.contents()
 

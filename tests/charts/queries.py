@@ -30,6 +30,6 @@ def selectors(query: str) -> list[tuple[str, set[str], set[str]]]:
         else:
             assert isinstance(node, promql.NumberLiteral), node
 
-    visit(promql.parse(query), set())
+    visit(promql.parse(query.replace("$__rate_interval", "1m")), set())  # as Grafana does
     assert found, query
     return found

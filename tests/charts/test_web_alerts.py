@@ -100,19 +100,42 @@ def test_alerts_are_valid_and_fire_as_in_their_unit_tests(arguments):
     assert "SUCCESS" in done.stdout
 
 
-def test_every_alert_has_unit_tests_that_fire_it():
-    tests = yaml.safe_load(UNIT_TESTS.read_text())["tests"]
-    firing = [
-        case["alertname"]
-        for test in tests
+def test_every_alert_has_unit_tests_in_which_it_fires_and_does_not():
+    cases = [
+        (case["alertname"], bool(case["exp_alerts"]))
+        for test in yaml.safe_load(UNIT_TESTS.read_text())["tests"]
         for case in test["alert_rule_test"]
-        if case["exp_alerts"]
     ]
-    assert sorted(firing) == sorted(rule["alert"] for rule in RULES)
-    # More series, or another time, that do not fire it.
-    for test in tests:
-        is_quiet = any(not case["exp_alerts"] for case in test["alert_rule_test"])
-        assert is_quiet or len(test["input_series"]) > 1, test["name"]
+    assert {(rule["alert"], fires) for rule in RULES for fires in (True, False)} == set(cases)
+
+
+def changes():
+    """Return parameters with a rule and a change of it that its unit tests must detect."""
+    parameters = []
+    for rule in RULES:
+        expression, _, threshold = rule["expr"].rpartition(" > ")
+        found = {
+            "lower threshold": {"expr": f"{expression} >= 0"},
+            "higher threshold": {"expr": f"{expression} > {float(threshold) * 3 + 10}"},
+        }
+        if "for" in rule:
+            found["no duration"] = {"for": "0s"}
+        for name, change in found.items():
+            parameters.append(pytest.param(rule, change, id=f"{rule['alert']}, {name}"))
+    return parameters
+
+
+@pytest.mark.parametrize(("rule", "change"), changes())
+def test_unit_tests_of_an_alert_detect(rule, change, tmp_path):
+    rules = [each | change if each is rule else each for each in RULES]
+    groups = {"groups": [{"name": "service", "rules": rules}]}
+    (tmp_path / "alerts.yaml").write_text(yaml.safe_dump(groups))
+    tests = yaml.safe_load(UNIT_TESTS.read_text()) | {"rule_files": ["alerts.yaml"]}
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump(tests))
+    command = [tools.promtool(), "test", "rules", tmp_path / "tests.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert f"alertname: {rule['alert']}" in done.stdout + done.stderr
 
 
 def test_the_metrics_of_the_autoscaler_are_documented(render, deploy_values):

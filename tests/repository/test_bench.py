@@ -1,14 +1,16 @@
 """The benchmarks exist under the names in the documents, and render what they find."""
 
 import json
+import math
 import re
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from bench import client, publication, service, service_report
+from bench import client, dashboard, publication, service, service_report
 from bench.__main__ import DEFAULT, SECTIONS, main
+from bench.prometheus import Prometheus, Series
 from bench.rounds import Figures
 from tests.support import ROOT
 
@@ -88,6 +90,64 @@ def test_targets_compare_subjects_that_are_measured():
     assert ["uncached list / stock: uncached + DRF throttle", "0.62", "1.00", "no"] in rows
     table = service_report.main_table(figures)
     assert "| cached list | 500 (500 to 500) | 5.00 | 1.0 | 2.0 | 300 | 40 |" in table
+
+
+class FakePrometheus(Prometheus):
+    """Returns the same value for each query, and records the queries."""
+
+    def __init__(self, value: float) -> None:
+        self.queries: list[str] = []
+        self._value = value
+
+    def label_values(self, series: str, label: str) -> list[str]:
+        self.queries.append(series)
+        return [f"first-{label}", f"second-{label}"]
+
+    def query_range(self, query: str, start: float, end: float) -> list[Series]:
+        self.queries.append(query)
+        return [Series({"status": "200"}, [start, end], [math.nan, self._value])]
+
+
+DASHBOARD = {
+    "templating": {
+        "list": [
+            {"name": "datasource", "query": "prometheus"},
+            {"name": "namespace", "query": "label_values(up, namespace)"},
+            {
+                "name": "job",
+                "query": 'label_values(up{namespace="$namespace"}, job)',
+                "allValue": ".*",
+            },
+        ]
+    },
+    "panels": [
+        {
+            "title": "Requests",
+            "targets": [
+                {
+                    "expr": 'rate(n{namespace="$namespace",job=~"$job"}[$__rate_interval])',
+                    "legendFormat": "status {{status}}",
+                }
+            ],
+        }
+    ],
+}
+
+
+def test_panels_are_queried_as_by_grafana():
+    prometheus = FakePrometheus(1)
+    (panel,) = dashboard.panels(prometheus, DASHBOARD, 10, 20)
+    assert prometheus.queries == [
+        "up",
+        'up{namespace="first-namespace"}',
+        'rate(n{namespace="first-namespace",job=~".*"}[4s])',
+    ]
+    assert panel.series.keys() == {"status 200"}
+
+
+def test_a_panel_without_data_is_an_error():
+    with pytest.raises(AssertionError, match="the panel 'Requests' has no data"):
+        dashboard.panels(FakePrometheus(math.nan), DASHBOARD, 10, 20)
 
 
 def test_clients_change_their_address_after_as_many_requests_as_the_limit():
