@@ -14,8 +14,8 @@ def check_fast_path(**kwargs: Any) -> list[checks.CheckMessage]:
     """Find what the fast path cannot skip: views that are declared public, and middleware."""
     messages: list[checks.CheckMessage] = [
         checks.Warning(
-            f"FastPathMiddleware is off, since it would skip {name}, which is below it or may have a"
-            " process_view(). Move it above, and process_view() into __call__(). Or add it to"
+            f"FastPathMiddleware is off, since it would skip {name}, which is below it or may have"
+            " a process_view(). Move it above, and process_view() into __call__(). Or add it to"
             " FAST_PATH_MIDDLEWARE if it neither rejects anonymous reads nor changes their"
             " responses.",
             id="caching.W001",
