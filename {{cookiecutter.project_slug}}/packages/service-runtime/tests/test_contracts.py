@@ -23,13 +23,14 @@ import prometheus_client.values
 import pytest
 from cacheops.query import ManagerMixin, QuerySetMixin
 from cacheops.transaction import transaction_states
+from csp.decorators import csp_update
 from csp.middleware import CheckableLazyObject, CSPMiddleware
 from django.contrib.auth import get_user_model
 from django.contrib.auth import middleware as auth_middleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.cache.backends.redis import RedisCache, RedisCacheClient
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject, empty
 from django.utils.log import log_response
@@ -78,6 +79,12 @@ def nonce_is_stored_in_the_request() -> bool:
     middleware.process_request(request)
     before = getattr(request, "_csp_nonce", None)
     return before is None and str(request.csp_nonce) == request._csp_nonce
+
+
+def update_of_a_view_is_stored_in_the_response() -> bool:
+    change = {"style-src": ["example.com"]}
+    response: Any = csp_update(change)(lambda request: HttpResponse())(HttpRequest())
+    return bool(response._csp_update == change)
 
 
 def policy_of_a_view_is_stored_in_the_response() -> bool:
@@ -197,6 +204,7 @@ CONTRACTS: list[tuple[str, Contract]] = [
     (SPECTACULAR, ("drf_spectacular.drainage.GENERATOR_STATS", GENERATOR_STATS.silence)),
     (CSP, ("csp.middleware.HttpRequest._csp_nonce", nonce_is_stored_in_the_request)),
     (CSP, ("csp.middleware.HttpResponse._csp", policy_of_a_view_is_stored_in_the_response)),
+    (CSP, ("csp.middleware.HttpResponse._csp_update", update_of_a_view_is_stored_in_the_response)),
     (CSP, ("csp.middleware.CSPMiddleware._csp_nonce_post_response",
            lambda: CheckableLazyObject(CSPMiddleware._csp_nonce_post_response) is not None)),
     (REDIS, takes("redis.connection.Connection._connect", "self")),
