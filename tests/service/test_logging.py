@@ -213,7 +213,10 @@ def test_a_migration_job_writes_json(serve_faulty, faulty, tmp_path):
         faulty.run(*command, **unreachable)
     lines = json_lines(str(failure.value).partition("\n")[2])
     assert [line["data"]["outcome"] for line in lines if "ev" in line] == ["failed"]
-    assert lines[-1]["message"].startswith("DATABASE_URL: Cannot connect to the database: ")
+    sentence = "DATABASE_URL: Cannot connect to the database: "
+    assert [line["severity"] for line in lines if line["message"].startswith(sentence)] == [
+        "CRITICAL"
+    ]
 
 
 @pytest.mark.parametrize("worker", ["sync", "gthread"])
