@@ -84,7 +84,8 @@ def test_a_job_creates_the_first_admin_once(cluster, web):
     for _ in range(2):
         web.upgrade(jobs={"admin": job})
 
-    count = "from django.contrib.auth import get_user_model as model; print('users:',"
+    # One text, which the log line of the command cannot interrupt.
+    count = "from django.contrib.auth import get_user_model as model; print('users: %d' %"
     count += " model().objects.filter(username='root', is_superuser=True).count())"
     assert "users: 1" in shell(cluster, web, count)
 
