@@ -1,4 +1,4 @@
-"""A flood of denied requests costs Redis nothing, and nobody is denied a moment too long."""
+"""A flood of denied requests costs Redis nothing, and no client is denied too long."""
 
 import time
 from ipaddress import ip_network

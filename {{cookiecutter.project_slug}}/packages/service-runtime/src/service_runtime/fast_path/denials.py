@@ -20,7 +20,7 @@ class Denials:
     """Denied requests by their scopes and cost.
 
     A denial is remembered only if nothing is left in any of its windows. No other request changes
-    these then, and until the first of them has capacity again, the answer is known.
+    these then, and the decision is the same until the first of them has capacity again.
     """
 
     def __init__(self) -> None:
