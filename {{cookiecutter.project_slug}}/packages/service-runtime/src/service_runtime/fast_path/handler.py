@@ -56,11 +56,8 @@ class FastPathHandler(WSGIHandler):
             environ[ATTEMPT] = attempt = engine.attempt(environ, *current_locale())
             if attempt is None or attempt.plan is None or attempt.served is None:
                 return None
-            served, method, route = (
-                attempt.served,
-                environ["REQUEST_METHOD"],
-                attempt.plan.match.route,
-            )
+            served, route = attempt.served, attempt.plan.match.route
+            method = environ["REQUEST_METHOD"]
             served.headers.append(("X-Request-ID", str(context.request_id)))
             spent = time.monotonic() - started
             observe_request(method, route, served.status, spent)

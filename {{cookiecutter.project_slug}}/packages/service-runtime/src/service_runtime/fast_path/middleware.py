@@ -5,8 +5,8 @@ from http.client import responses
 
 from django.core.exceptions import MiddlewareNotUsed
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone, translation
 
+from ..caching.prefetched import current_locale
 from .eligibility import unknown_middleware
 from .engine import Attempt, Engine
 
@@ -46,8 +46,7 @@ class FastPathMiddleware:
     def _attempt(self, request: HttpRequest) -> Attempt | None:
         return self._engine.attempt(
             request.META,
-            translation.get_language(),
-            timezone.get_current_timezone_name(),
+            *current_locale(),
             getattr(request, "urlconf", None),
             # Middleware above, or REST framework's test client, can have authenticated the caller.
             is_anonymous=not (hasattr(request, "user") or hasattr(request, "session"))
