@@ -1,7 +1,9 @@
 """The second response to a URL comes from the fast path, with every guarantee of the first."""
 
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from ipaddress import ip_network
 from typing import Any
 
@@ -16,7 +18,7 @@ from prometheus_client import REGISTRY
 from rest_framework.views import APIView
 
 from service_runtime.api.problems import exception_handler
-from service_runtime.caching import keys
+from service_runtime.caching import keys, slots, store
 from service_runtime.caching.keys import Server
 from service_runtime.fast_path import engine
 from service_runtime.throttling import decisions
@@ -459,18 +461,64 @@ def test_new_response_with_the_same_headers_is_served_at_once(client, elsewhere)
     assert [each["name"] for each in response.json()] == ["a"]
 
 
-def test_stale_response_of_a_fast_one(client):
-    """The fast path remembers when a response was current."""
-    url = "/api/slow/"
-    learned(client, url)
+@contextmanager
+def computing(url):
+    """Invalidate the response, and let another request compute the next one meanwhile."""
     views.compute.clear()
     Group.objects.create(name="a")
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(get, Client(), url)
         wait_for(lambda: list(redis_client.plain.scan_iter("*:lock")))
+        try:
+            yield other
+        finally:
+            views.compute.set()
+
+
+def test_stale_response_while_another_request_computes_it(client, monkeypatch):
+    """The view is not called, and the validator is that of the former response."""
+    url = "/api/slow/"
+    learned(client, url)
+    etag = get(client, url).headers["ETag"]
+    get(client, url, **{"If-None-Match": etag})  # the headers of a 304 are learned, too
+    get(client, url, **{"If-None-Match": etag})
+    with computing(url) as other:
+        monkeypatch.setattr(views.Slow, "initial", None)
         stale = get(client, url)
-        views.compute.set()
+        unchanged = get(client, url, **{"If-None-Match": etag})
+        monkeypatch.undo()
 
     assert stale.headers["Cache-Status"].endswith("; hit; detail=stale")
     assert stale.json() == {"groups": 0}
+    assert (unchanged.status_code, unchanged.headers["ETag"]) == (304, etag)
+    assert unchanged.headers["Cache-Status"].endswith("; hit; detail=stale")
     assert other.result().json() == get(client, url).json() == {"groups": 1}
+    assert is_fast(get(client, url))
+
+
+def test_stale_response_only_while_another_request_computes_it(client):
+    """Otherwise this request computes it."""
+    url = "/api/slow/"
+    learned(client, url)
+    Group.objects.create(name="a")
+
+    assert get(client, url).json() == {"groups": 1}
+
+
+def test_stale_response_only_as_long_as_allowed(client, monkeypatch):
+    """Afterwards, this request waits for the other one's computation."""
+    url = "/api/slow/"
+    learned(client, url)
+    monkeypatch.setattr(store, "_current", {})
+    is_waiting, wait = threading.Event(), slots.Slot._wait
+
+    def noted(slot, holder):
+        is_waiting.set()
+        return wait(slot, holder)
+
+    monkeypatch.setattr(slots.Slot, "_wait", noted)
+    with ThreadPoolExecutor(1) as pool, computing(url) as other:
+        this = pool.submit(get, Client(), url)
+        assert is_waiting.wait(10)
+        views.compute.set()
+        assert this.result().json() == other.result().json() == {"groups": 1}

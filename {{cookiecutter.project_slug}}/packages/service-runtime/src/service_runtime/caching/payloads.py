@@ -18,6 +18,7 @@ from .store import Result, get_or_compute
 # RFC 9211.
 _CACHE_STATUS = {
     "hit": "hit",
+    "fast-path": "hit; detail=fast-path",
     "stale": "hit; detail=stale",
     "miss": "fwd=miss",
     "collapsed": "fwd=miss; collapsed",
@@ -181,6 +182,10 @@ def response_of(request: HttpRequest, result: Result) -> HttpResponseBase:
         del response["Content-Type"]
     response["ETag"] = stored.etag
     response = get_conditional_response(request, etag=stored.etag, response=response)
-    status = _CACHE_STATUS.get(result.outcome, "fwd=bypass")
-    response["Cache-Status"] = f"{settings.SERVICE_NAME}; {status}"
+    response["Cache-Status"] = cache_status(result.outcome)
     return response  # type: ignore[no-any-return]
+
+
+def cache_status(outcome: str) -> str:
+    """Return the Cache-Status of a response: the outcome of its result, or "fast-path"."""
+    return f"{settings.SERVICE_NAME}; {_CACHE_STATUS.get(outcome, 'fwd=bypass')}"

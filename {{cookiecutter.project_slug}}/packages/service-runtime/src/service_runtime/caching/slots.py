@@ -59,12 +59,12 @@ def verify(key: str, values: list[bytes | None]) -> tuple[bytes | None, str | No
         return None, current
     if not stored.startswith(f"{current}:".encode()):
         return None, current
-    return _unsigned(key, stored), current
+    return unsigned(key, stored), current
 
 
-def _unsigned(key: str, stored: bytes) -> bytes | None:
-    """Return a result, stale or not; None if this service has not signed it."""
-    checksum, _, signed = stored.partition(b":")
+def unsigned(key: str, stored: bytes | None) -> bytes | None:
+    """Return a result, stale or not; None if there is none that this service has signed."""
+    checksum, _, signed = (stored or b"").partition(b":")
     try:
         return unsign(_place(key, checksum.decode("latin-1")), signed)
     except InvalidSignatureError:  # the next write replaces it
@@ -79,6 +79,11 @@ START = 40 + 1 + SIZE
 def _place(key: str, checksum: str) -> bytes:
     """What the signature covers in addition to the value: the key and the stamps."""
     return f"{key} {checksum}".encode()
+
+
+def lock_of(key: str) -> str:
+    """Return the key that exists while a request computes the result with a key."""
+    return f"{key}:lock"
 
 
 class Slot:
@@ -100,7 +105,7 @@ class Slot:
         # The checksum of the stamps at the last read; None if one was missing.
         self._checksum: str | None = None
         self._stored: bytes | None = None
-        self._lock = f"{key}:lock"
+        self._lock = lock_of(key)
         self._token = ""
 
     def read(self) -> bytes | None:
@@ -118,7 +123,7 @@ class Slot:
 
     def former(self) -> bytes | None:
         """Return the result that the last read has found, even if it is stale."""
-        return _unsigned(self._key, self._stored or b"")
+        return unsigned(self._key, self._stored)
 
     def claim(self, former: bytes | None = None) -> bytes | None:
         """Return the result of another request; None if the caller has to compute it.

@@ -7,10 +7,9 @@ from rest_framework.settings import api_settings
 
 from ..api.problems import exception_handler
 from ..caching.keys import cacheops_prefix
-from ..caching.payloads import Source
+from ..caching.payloads import Source, cache_status
 from ..caching.prefetched import current_locale
 from ..caching.slots import Slot
-from ..conf import settings
 from ..logging import get_current_user_id
 from ..throttling.decisions import Decision
 from ..throttling.headers import fields_of
@@ -78,9 +77,11 @@ def _with_headers(plan: Plan, request: HttpRequest, response: HttpResponse) -> P
     state: Any = getattr(request, "throttling", None)
     throttles = fields_of(state.policies if state else [])
     changing = {"etag", "retry-after", "content-length", *map(str.lower, throttles)}
+    if plan.stale:
+        changing.add("cache-status")
     values = dict(response.items())
     if response.status_code != 429:
-        values["Cache-Status"] = f"{settings.SERVICE_NAME}; hit; detail=fast-path"
+        values["Cache-Status"] = cache_status("fast-path")
     kind = (response.status_code, (*throttles,), "retry-after" in names)
     positions = [(number, name) for number, name in enumerate(names) if name in changing]
     plan.headers[kind] = Headers([*values.items()], positions)

@@ -16,10 +16,10 @@ from rest_framework.exceptions import Throttled
 
 from ..api.problems import body_of
 from ..caching.keys import cacheops_prefix
-from ..caching.payloads import Stored, split
+from ..caching.payloads import cache_status, split
 from ..caching.prefetched import Locale, Prefetched
-from ..caching.slots import readers, verify
-from ..caching.store import is_bypassed, is_current_prefix, note_current
+from ..caching.slots import lock_of, readers, unsigned, verify
+from ..caching.store import Result, is_bypassed, is_current_prefix, note_current, was_current
 from ..client_address import address_of
 from ..conf import settings
 from ..metrics import cache_requests
@@ -122,8 +122,10 @@ class Plan(NamedTuple):
         replies = appended.replies
         if replies is None:  # nothing was counted, or in another server
             replies = _read(commands)
-        stored = self._stored(replies, known) if is_current_prefix(self.prefix) else None
-        return stored and self._response(environ, stored, fields_of(decision.policies))
+        if not is_current_prefix(self.prefix):
+            return None
+        result = self._result(replies, known)
+        return result and self._response(environ, result, fields_of(decision.policies))
 
     def prefetch(self, request: HttpRequest) -> AbstractContextManager[object]:
         """Return a context in which the view's throttles read the response for its handler.
@@ -154,32 +156,44 @@ class Plan(NamedTuple):
             and not is_bypassed(connections)
         )
 
-    def _stored(self, replies: list[Any] | None, known: Held | None) -> Stored | None:
+    def _result(self, replies: list[Any] | None, known: Held | None) -> Result | None:
+        """Return the result, even a stale one while a request computes the next one."""
+        key = self.keys[0]
         if replies and known:
             if known.is_current(replies):
-                return split(known.value)
+                return Result(known.value, "hit")
             replies = _read([("MGET", *self.keys)])
         if not replies or isinstance(replies[0], Exception):
             return None
-        value, _ = verify(self.keys[0], replies[0])
-        if value is None:
+        value, _ = verify(key, replies[0])
+        if value is not None:
+            held.add(key, replies[0], value)
+            return Result(value, "hit")
+        if not (self.stale and was_current(key, self.stale)):
             return None
-        held.add(self.keys[0], replies[0], value)
-        return split(value)
+        if _read([("EXISTS", lock_of(key))]) != [1]:
+            return None
+        former = unsigned(key, replies[0][0])
+        return Result(former, "stale") if former is not None else None
 
     def _response(
-        self, environ: dict[str, Any], stored: Stored, fields: dict[str, str]
+        self, environ: dict[str, Any], result: Result, fields: dict[str, str]
     ) -> Served | None:
+        stored = split(result.value)
         if stored.head != self.head:
             return None
         given = environ.get("HTTP_IF_NONE_MATCH")
         is_known = given is not None and _matches(given, stored.etag)
         status, body = (304, b"") if is_known else (200, stored.body)
-        served = self._served(status, body, fields, {"etag": stored.etag})
+        values = {"etag": stored.etag}
+        is_current = result.outcome == "hit"
+        if self.stale:
+            values["cache-status"] = cache_status("fast-path" if is_current else "stale")
+        served = self._served(status, body, fields, values)
         if served is not None:
-            if self.stale:
+            if self.stale and is_current:
                 note_current(self.keys[0])
-            cache_requests("responses", "hit").inc()
+            cache_requests("responses", result.outcome).inc()
         return served
 
     def _denial(self, environ: dict[str, Any], decision: Decision) -> Served | None:
