@@ -107,9 +107,10 @@ urlpatterns = [
     path("write/", write),
     path("django/", lambda request: HttpResponse(b"hello")),
     path("denied/", Denied.as_view()),
-    path("empty/", Empty.as_view()),
     path("uncached/", Uncached.as_view()),
     path("seed/", Seed.as_view()),
     path("cached_as/", CachedAs.as_view()),
+    # Last, since the list of the service has to pass all patterns, too.
+    path("empty/", Empty.as_view()),
     path("", include(f"{PACKAGE}.urls")),
 ]
