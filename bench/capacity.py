@@ -9,13 +9,15 @@ import redis
 CPU = ("used_cpu_sys_main_thread", "used_cpu_user_main_thread")
 
 
-def capacity(url: str, command: list[bytes], seconds: float = 3.0, sockets: int = 50) -> float:
-    """Return how often per second one Redis executes a command, with one call in flight per socket.
+def capacity(url: str, *commands: list[bytes], seconds: float = 3.0, sockets: int = 50) -> float:
+    """Return how often per second one Redis executes commands, with one call in flight per socket.
 
     This process sends from another core; a reply is at most 64 KiB.
     """
-    packed = b"*%d\r\n" % len(command)
-    packed += b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in command)
+    packed = b""
+    for command in commands:
+        packed += b"*%d\r\n" % len(command)
+        packed += b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in command)
     with redis.Redis.from_url(url) as client:
         size = reply_size(url, packed)
         client.ping()

@@ -32,7 +32,6 @@ class Cost(NamedTuple):
     bytes_in: float
     bytes_out: float
     round_trips: float
-    queries: float
     commands: dict[str, float]
 
 
@@ -63,16 +62,13 @@ class Meter:
         )
 
 
-def difference(
-    before: Counters, after: Counters, requests: int, queries: int, idle: Cost | None
-) -> Cost:
+def difference(before: Counters, after: Counters, requests: int, idle: Cost | None) -> Cost:
     """Return the cost of each of the requests between two readings.
 
     Args:
         before: the counters before.
         after: the counters after.
         requests: the number of requests.
-        queries: the number of queries.
         idle: the cost of an idle microsecond, which is subtracted.
     """
     share = (after.elapsed - before.elapsed) / requests
@@ -83,4 +79,4 @@ def difference(
     commands.subtract(before.commands)
     rates = {name: calls / requests for name, calls in commands.items() if calls > requests / 50}
     service, database, spent, received, sent, trips = each
-    return Cost(service, database, spent, received, sent, trips, queries / requests, rates)
+    return Cost(service, database, spent, received, sent, trips, rates)

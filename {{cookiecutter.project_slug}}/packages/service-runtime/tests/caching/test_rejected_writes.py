@@ -61,12 +61,24 @@ def configure(url: str) -> Iterator[Callable[..., None]]:
     wait_for(lambda: not breaker_for(url).is_open)
 
 
-def cache_of(url: str, name: str = "tests:rejected") -> RedisCache:
-    return RedisCache(url, {"KEY_PREFIX": name})
+@pytest.fixture
+def cache_of() -> Iterator[Callable[[str], RedisCache]]:
+    """Return a function that creates a cache, whose connections end with the test."""
+    caches: list[RedisCache] = []
+
+    def cache_of(url: str) -> RedisCache:
+        caches.append(RedisCache(url, {"KEY_PREFIX": "tests:rejected"}))
+        return caches[-1]
+
+    yield cache_of
+    for cache in caches:
+        cache._cache.get_client().connection_pool.disconnect()
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_old_value_is_not_read_while_redis_rejects_writes_nor_afterwards(url, configure, write):
+def test_old_value_is_not_read_while_redis_rejects_writes_nor_afterwards(
+    url, configure, cache_of, write
+):
     cache = cache_of(url)
     cache.set("key", 1)
     configure(min_replicas_to_write=1)  # NOREPLICAS, an error reply like MISCONF
@@ -83,7 +95,9 @@ def test_old_value_is_not_read_while_redis_rejects_writes_nor_afterwards(url, co
 
 
 @pytest.mark.parametrize("name", sorted(ALLOCATING))
-def test_redis_without_memory_serves_what_it_has_but_replaced_values(url, configure, name):
+def test_redis_without_memory_serves_what_it_has_but_replaced_values(
+    url, configure, cache_of, name
+):
     cache = cache_of(url)
     cache.set_many({"key": 1, "other": 1})
     configure(maxmemory_policy="noeviction", maxmemory=1)
@@ -98,7 +112,7 @@ def test_redis_without_memory_serves_what_it_has_but_replaced_values(url, config
 
 @pytest.mark.redis
 @pytest.mark.parametrize("write", INVALID.values(), ids=INVALID)
-def test_invalid_argument_costs_its_own_key_and_no_other(write):
+def test_invalid_argument_costs_its_own_key_and_no_other(cache_of, write):
     cache, breaker = cache_of(project.REDIS_URL), breaker_for(project.REDIS_URL)
     cache.set_many({"key": 1, "other": 1})
     outages = breaker.outages
@@ -115,7 +129,7 @@ def test_invalid_argument_costs_its_own_key_and_no_other(write):
 @pytest.mark.redis
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_old_value_is_not_read_if_the_circuit_closed_before_the_write_was_reported(
-    monkeypatch, write
+    monkeypatch, cache_of, write
 ):
     cache = cache_of(project.REDIS_URL)
     cache.set("key", 1)

@@ -192,10 +192,7 @@ def test_requests_are_measured_by_route_and_scope(client):
         route = {"method": "GET", "route": "api/groups/", "status": "200"}
         return (
             REGISTRY.get_sample_value("http_server_request_duration_seconds_count", route) or 0,
-            REGISTRY.get_sample_value(
-                "cache_requests_total", {"cache": "responses", "outcome": "hit"}
-            )
-            or 0,
+            _counted("hit"),
             REGISTRY.get_sample_value(
                 "throttle_requests_total", {"scope": "groups", "outcome": "allowed"}
             )
@@ -461,15 +458,20 @@ def test_new_response_with_the_same_headers_is_served_at_once(client, elsewhere)
     assert [each["name"] for each in response.json()] == ["a"]
 
 
+def _counted(outcome):
+    labels = {"cache": "responses", "outcome": outcome}
+    return REGISTRY.get_sample_value("cache_requests_total", labels) or 0
+
+
 @contextmanager
 def computing(url):
     """Invalidate the response, and let another request compute the next one meanwhile."""
-    views.compute.clear()
-    Group.objects.create(name="a")
     with ThreadPoolExecutor(1) as pool:
-        other = pool.submit(get, Client(), url)
-        wait_for(lambda: list(redis_client.plain.scan_iter("*:lock")))
+        views.compute.clear()
         try:
+            Group.objects.create(name="a")
+            other = pool.submit(get, Client(), url)
+            wait_for(lambda: list(redis_client.plain.scan_iter("*:lock")))
             yield other
         finally:
             views.compute.set()
@@ -479,15 +481,20 @@ def test_stale_response_while_another_request_computes_it(client, monkeypatch):
     """The view is not called, and the validator is that of the former response."""
     url = "/api/slow/"
     learned(client, url)
-    etag = get(client, url).headers["ETag"]
+    fast = get(client, url)
+    etag = fast.headers["ETag"]
     get(client, url, **{"If-None-Match": etag})  # the headers of a 304 are learned, too
-    get(client, url, **{"If-None-Match": etag})
-    with computing(url) as other:
-        monkeypatch.setattr(views.Slow, "initial", None)
+    with computing(url) as other, monkeypatch.context() as patch:
+        patch.setattr(views.Slow, "initial", None)
+        counted, current = _counted("stale"), {**store._current}
         stale = get(client, url)
         unchanged = get(client, url, **{"If-None-Match": etag})
-        monkeypatch.undo()
 
+    assert _counted("stale") == counted + 2
+    assert store._current.items() >= current.items()  # it is not longer stale for being served
+    changing = {"Cache-Status", "RateLimit", "X-Request-ID"}
+    assert [*stale.headers] == [*fast.headers]
+    assert {name for name in fast.headers if fast[name] != stale[name]} <= changing
     assert stale.headers["Cache-Status"].endswith("; hit; detail=stale")
     assert stale.json() == {"groups": 0}
     assert (unchanged.status_code, unchanged.headers["ETag"]) == (304, etag)
@@ -518,7 +525,7 @@ def test_stale_response_only_as_long_as_allowed(client, monkeypatch):
 
     monkeypatch.setattr(slots.Slot, "_wait", noted)
     with ThreadPoolExecutor(1) as pool, computing(url) as other:
-        this = pool.submit(get, Client(), url)
+        this = pool.submit(get, client, url)
         assert is_waiting.wait(10)
         views.compute.set()
         assert this.result().json() == other.result().json() == {"groups": 1}

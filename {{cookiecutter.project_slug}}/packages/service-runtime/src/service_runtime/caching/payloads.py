@@ -187,5 +187,5 @@ def response_of(request: HttpRequest, result: Result) -> HttpResponseBase:
 
 
 def cache_status(outcome: str) -> str:
-    """Return the Cache-Status of a response: the outcome of its result, or "fast-path"."""
+    """Return the Cache-Status for the outcome of a result, or for "fast-path"."""
     return f"{settings.SERVICE_NAME}; {_CACHE_STATUS.get(outcome, 'fwd=bypass')}"

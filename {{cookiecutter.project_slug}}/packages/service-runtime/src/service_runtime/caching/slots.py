@@ -59,10 +59,10 @@ def verify(key: str, values: list[bytes | None]) -> tuple[bytes | None, str | No
         return None, current
     if not stored.startswith(f"{current}:".encode()):
         return None, current
-    return unsigned(key, stored), current
+    return signed_value(key, stored), current
 
 
-def unsigned(key: str, stored: bytes | None) -> bytes | None:
+def signed_value(key: str, stored: bytes | None) -> bytes | None:
     """Return a result, stale or not; None if there is none that this service has signed."""
     checksum, _, signed = (stored or b"").partition(b":")
     try:
@@ -123,7 +123,7 @@ class Slot:
 
     def former(self) -> bytes | None:
         """Return the result that the last read has found, even if it is stale."""
-        return unsigned(self._key, self._stored)
+        return signed_value(self._key, self._stored)
 
     def claim(self, former: bytes | None = None) -> bytes | None:
         """Return the result of another request; None if the caller has to compute it.

@@ -55,6 +55,8 @@ def get_or_compute(
     prefix = cacheops_prefix()
     key = prefix + name
     slot = Slot(prefix, key, dependencies.conditions)
+    # Before the read, since another thread can find a newer result to be current.
+    is_recent = bool(stale) and was_current(key, stale)
     try:
         value = slot.read()
     except redis.RedisError:
@@ -63,7 +65,7 @@ def get_or_compute(
         if stale:
             note_current(key)
         return Result(value, "hit")
-    former = slot.former() if stale and was_current(key, stale) else None
+    former = slot.former() if is_recent else None
     try:
         value = slot.claim(former)
         if value is not None:

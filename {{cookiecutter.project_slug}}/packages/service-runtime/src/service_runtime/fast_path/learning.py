@@ -80,7 +80,7 @@ def _with_headers(plan: Plan, request: HttpRequest, response: HttpResponse) -> P
     if plan.stale:
         changing.add("cache-status")
     values = dict(response.items())
-    if response.status_code != 429:
+    if "Cache-Status" in values:
         values["Cache-Status"] = cache_status("fast-path")
     kind = (response.status_code, (*throttles,), "retry-after" in names)
     positions = [(number, name) for number, name in enumerate(names) if name in changing]

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import redis
@@ -18,7 +19,7 @@ from ..api.problems import body_of
 from ..caching.keys import cacheops_prefix
 from ..caching.payloads import cache_status, split
 from ..caching.prefetched import Locale, Prefetched
-from ..caching.slots import lock_of, readers, unsigned, verify
+from ..caching.slots import lock_of, readers, signed_value, verify
 from ..caching.store import Result, is_bypassed, is_current_prefix, note_current, was_current
 from ..client_address import address_of
 from ..conf import settings
@@ -110,6 +111,7 @@ class Plan(NamedTuple):
         if not self._is_usable():
             return None
         known, commands = self._reads()
+        is_recent = bool(self.stale) and was_current(self.keys[0], self.stale)
         now = time.monotonic()
         with (_counting_clients() or readers()).append(*commands) as appended:
             state, decision = decide_early(environ, scopes, self.cost)
@@ -124,7 +126,7 @@ class Plan(NamedTuple):
             replies = _read(commands)
         if not is_current_prefix(self.prefix):
             return None
-        result = self._result(replies, known)
+        result = self._result(replies, known, is_recent)
         return result and self._response(environ, result, fields_of(decision.policies))
 
     def prefetch(self, request: HttpRequest) -> AbstractContextManager[object]:
@@ -156,24 +158,23 @@ class Plan(NamedTuple):
             and not is_bypassed(connections)
         )
 
-    def _result(self, replies: list[Any] | None, known: Held | None) -> Result | None:
-        """Return the result, even a stale one while a request computes the next one."""
-        key = self.keys[0]
+    def _result(
+        self, replies: list[Any] | None, known: Held | None, is_recent: bool
+    ) -> Result | None:
+        """Return the result: a stale but recent one only while a request computes the next one."""
+        key, lock = self.keys[0], None
         if replies and known:
             if known.is_current(replies):
                 return Result(known.value, "hit")
-            replies = _read([("MGET", *self.keys)])
+            replies = _read([("MGET", *self.keys, lock_of(key))])
+            lock = replies and replies[0].pop()
         if not replies or isinstance(replies[0], Exception):
             return None
         value, _ = verify(key, replies[0])
         if value is not None:
             held.add(key, replies[0], value)
             return Result(value, "hit")
-        if not (self.stale and was_current(key, self.stale)):
-            return None
-        if _read([("EXISTS", lock_of(key))]) != [1]:
-            return None
-        former = unsigned(key, replies[0][0])
+        former = signed_value(key, replies[0][0]) if lock and is_recent else None
         return Result(former, "stale") if former is not None else None
 
     def _response(
@@ -235,10 +236,9 @@ def denial_of(environ: dict[str, Any], decision: Decision) -> tuple[bytes, str]:
     return body_of(request, Throttled(decision.wait or None))
 
 
+@lru_cache(maxsize=256)
 def _matches(given: str, etag: str) -> bool:
     """Return whether If-None-Match has an ETag: several, weak ones, or `*` (RFC 9110, 13.1.2)."""
-    if given == etag:  # the common case, which is quick
-        return True
     tags = parse_etags(given)
     return tags == ["*"] or etag.removeprefix("W/") in {tag.removeprefix("W/") for tag in tags}
 
