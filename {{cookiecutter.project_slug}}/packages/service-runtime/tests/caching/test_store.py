@@ -173,6 +173,27 @@ def test_result_that_was_never_current_here_is_not_returned():
     assert waiting.result() == Result(b"a", "collapsed")
 
 
+def test_newer_result_does_not_make_a_former_one_recent(monkeypatch):
+    """Another thread finds the newer one, after this request has read the former one."""
+    get_or_compute("name", GROUPS, lambda: b"old", stale=30)
+    Group.objects.create(name="a")
+    other = Computation(stale=30)
+    is_read, read = threading.Event(), slots.Slot.read
+
+    def read_then_note(slot):
+        value = read(slot)
+        store.note_current(cacheops_prefix() + "name")
+        is_read.set()
+        return value
+
+    monkeypatch.setattr(slots.Slot, "read", read_then_note)
+    waiting = ThreadPoolExecutor(1).submit(get_or_compute, "name", GROUPS, names, stale=30)
+
+    assert is_read.wait(10)
+    assert other.end() == Result(b"a", "miss")
+    assert waiting.result() == Result(b"a", "collapsed")
+
+
 def test_altered_stale_result_is_not_returned(operator):
     for _ in range(2):
         get_or_compute("name", GROUPS, lambda: b"old", stale=30)

@@ -20,8 +20,9 @@ from rest_framework.views import APIView
 from service_runtime.api.problems import exception_handler
 from service_runtime.caching import keys, slots, store
 from service_runtime.caching.keys import Server
-from service_runtime.fast_path import engine
+from service_runtime.fast_path import engine, plans
 from service_runtime.throttling import decisions
+from service_runtime.throttling.state import decide_early
 from tests.fast_path import views
 from tests.fast_path.responses import is_fast
 from tests.waiting import wait_for
@@ -515,8 +516,23 @@ def test_stale_response_only_while_another_request_computes_it(client):
 def test_stale_response_only_as_long_as_allowed(client, monkeypatch):
     """Afterwards, this request waits for the other one's computation."""
     url = "/api/slow/"
-    learned(client, url)
     monkeypatch.setattr(store, "_current", {})
+    learned(client, url)
+    [key] = store._current
+    store._current.clear()
+    initial = views.Slow.initial
+
+    def decide_then_note(*args):
+        decided = decide_early(*args)
+        store.note_current(key)  # as another thread does that has found a newer result
+        return decided
+
+    def forget_then_start(*args, **kwargs):
+        store._current.clear()
+        initial(*args, **kwargs)
+
+    monkeypatch.setattr(plans, "decide_early", decide_then_note)
+    monkeypatch.setattr(views.Slow, "initial", forget_then_start)
     is_waiting, wait = threading.Event(), slots.Slot._wait
 
     def noted(slot, holder):
