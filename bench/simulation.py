@@ -75,7 +75,7 @@ class Stampede(NamedTuple):
     coalesced: bool
 
 
-HIT, DATABASE_CORES = 0.001, 8  # a hit takes these seconds of a core of the service
+HIT, DATABASE_CORES = 0.0005, 8  # a hit takes these seconds of a core of the service
 QUEUE_SECONDS, POLL_SECONDS = 0.5, 0.02
 STEP, SECONDS = 0.001, 30.0
 
