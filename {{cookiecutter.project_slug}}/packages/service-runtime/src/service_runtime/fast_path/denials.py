@@ -3,7 +3,12 @@
 import time
 from typing import Any, NamedTuple
 
+from django.http import HttpRequest
+from rest_framework.exceptions import Throttled
+
+from ..api.problems import body_of
 from ..throttling.decisions import Decision, Policy, Scope
+from ..throttling.state import Throttling
 
 # How long a limit that an operator resets may be in force in other processes.
 MAX_SECONDS = 1.0
@@ -55,6 +60,14 @@ class Denials:
     def clear(self) -> None:
         """Forget all denials."""
         self._denials.clear()
+
+
+def denial_of(environ: dict[str, Any], decision: Decision) -> tuple[bytes, str]:
+    """Return the body and the media type of a denial by Django REST framework."""
+    request = HttpRequest()
+    request.META = environ
+    request.throttling = Throttling(policies=decision.policies)  # type: ignore[attr-defined]
+    return body_of(request, Throttled(decision.wait or None))
 
 
 def _is_exhausted(policy: Policy) -> bool:

@@ -14,8 +14,9 @@ from ..logging import get_current_user_id
 from ..throttling.decisions import Decision
 from ..throttling.headers import fields_of
 from ..throttling.state import EARLY
+from .denials import denial_of
 from .eligibility import has_hooks, obstacles, obstacles_of_denials
-from .plans import Headers, Plan, denial_of
+from .plans import Headers, Plan
 
 
 def learn(request: HttpRequest, response: HttpResponse, plan: Plan | None) -> Plan | None:

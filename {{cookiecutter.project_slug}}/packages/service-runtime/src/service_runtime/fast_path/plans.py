@@ -13,9 +13,7 @@ from django.http import HttpRequest
 from django.urls import ResolverMatch
 from django.utils import translation
 from django.utils.http import parse_etags
-from rest_framework.exceptions import Throttled
 
-from ..api.problems import body_of
 from ..caching.keys import cacheops_prefix
 from ..caching.payloads import cache_status, split
 from ..caching.prefetched import Locale, Prefetched
@@ -30,7 +28,7 @@ from ..throttling.headers import fields_of
 from ..throttling.identity import client_of_address, is_exempt
 from ..throttling.limiter import RedisLimiter
 from ..throttling.state import Throttling, decide_early
-from .denials import Denials
+from .denials import Denials, denial_of
 from .held import Held, held
 
 
@@ -226,14 +224,6 @@ class Plan(NamedTuple):
                 return None
             headers[position] = (headers[position][0], values[name])
         return Served(status, headers, body)
-
-
-def denial_of(environ: dict[str, Any], decision: Decision) -> tuple[bytes, str]:
-    """Return the body and the media type of a denial by Django REST framework."""
-    request = HttpRequest()
-    request.META = environ
-    request.throttling = Throttling(policies=decision.policies)  # type: ignore[attr-defined]
-    return body_of(request, Throttled(decision.wait or None))
 
 
 @lru_cache(maxsize=256)
