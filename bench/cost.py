@@ -112,6 +112,7 @@ def main() -> None:
             "DATABASE_URL": postgres.url,
             "WEB_CONCURRENCY": str(WORKERS),
             "WEB_THREADS": str(THREADS),
+            "LOG_LEVEL": "INFO",  # with access lines
         }
         run([python, "manage.py", "migrate", "-v0"], project.path, **environment)
         load_blogs(project, environment)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from bench.publication import publish
 
 SLOTS, CLIENTS, RUNS = 16384, 100_000, 20
-MASTERS = (3, 6, 12, 24, 48)
+MASTERS = (3, 6, 12, 24, 48, 60)
 # The traffic of the n-th busiest client is proportional to n ** -exponent.
 EXPONENTS = (0.0, 0.5, 0.8, 1.0)
 
