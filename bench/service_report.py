@@ -33,8 +33,9 @@ throttle does not depend on its limit, which is higher, since one token sends al
 
 # Measured once, apart from the rounds of this benchmark.
 MEMORY = """\
-What was tried for memory, with 2 workers after three such loads. The same service differs by 5 MiB
-from run to run, with the share of the connections that each worker has:
+What was tried for memory, with 2 workers after 10 to 20 s of such requests, one to six runs each.
+The same service differs by 5 MiB from run to run, with the share of the connections that each
+worker has:
 
 | | PSS, MiB |
 | --- | --- |
